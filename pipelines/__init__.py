@@ -1,0 +1,1 @@
+"""When and with what it runs: definitions, resources, settings and the command line."""

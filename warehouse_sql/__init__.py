@@ -1,0 +1,1 @@
+"""How it looks in ClickHouse: migrations, transforms and the one client."""
