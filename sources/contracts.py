@@ -1,0 +1,395 @@
+"""What the portal promises, and how its fields become the columns of a rating.
+
+Belongs here: pydantic models of portal records, the field map of a process, reading a score out of an integer,
+an enumeration or a text. Does not belong here: HTTP (`bitrix24.py`), what a wrong rating means
+(`assets/rules/structure.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date
+from html import unescape
+from typing import Annotated, Any, Literal, TypeVar
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+SCORE_FROM, SCORE_TO = 1, 5
+
+NO_SCORE = "no_score"
+SCORE_RANGE = "score_range"
+
+RATING_COLUMNS = pa.schema(
+    [
+        pa.field("process_key", pa.string(), nullable=False),
+        pa.field("rating_id", pa.int64(), nullable=False),
+        pa.field("period", pa.date32(), nullable=False),
+        pa.field("created_at", pa.timestamp("s", tz="UTC"), nullable=False),
+        pa.field("updated_at", pa.timestamp("s", tz="UTC"), nullable=False),
+        pa.field("rated_on", pa.date32(), nullable=False),
+        pa.field("is_period_invalid", pa.bool_(), nullable=False),
+        pa.field("stage_id", pa.string(), nullable=False),
+        pa.field("score", pa.uint8()),
+        pa.field("score_problem", pa.string(), nullable=False),
+        pa.field("comment", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("rater_id", pa.int64(), nullable=False),
+        pa.field("ratee_id", pa.int64(), nullable=False),
+        pa.field("task_id", pa.int64(), nullable=False),
+        pa.field("task_setter_id", pa.int64(), nullable=False),
+        pa.field("task_executor_id", pa.int64(), nullable=False),
+        pa.field("is_deleted", pa.bool_(), nullable=False),
+    ]
+)
+"""The vault dataset `raw`: one row per rating element; ids are 0 where the portal gives none."""
+
+
+class ContractBrokenError(Exception):
+    """The portal answered, but not in the shape it promises."""
+
+
+class Frozen(BaseModel):
+    """Base of configuration models: immutable, and an unknown key is an error that names the key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FieldMap(Frozen):
+    """REST names of the smart process fields that carry a rating, as `crm.item.fields` returns them."""
+
+    score: str
+    comment: str
+    rater: str
+    ratee: str
+    task: str | None = None
+    period: str | None = None
+    reason: str | None = None
+
+    def names(self) -> dict[str, str]:
+        """Mapped fields only: role to REST name."""
+        return {role: name for role, name in self.model_dump().items() if name is not None}
+
+
+class TaskGroup(Frozen):
+    """Which tasks a process is expected to be rated for."""
+
+    group_id: int
+
+
+class Process(Frozen):
+    """One rated hand-over between two functions: one Bitrix24 smart process."""
+
+    key: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    title: str
+    entity_type_id: int
+    cadence: Literal["task", "month"]
+    fields: FieldMap
+    score_values: dict[str, Annotated[int, Field(ge=SCORE_FROM, le=SCORE_TO)]] = {}
+    counted_stages: tuple[str, ...] | None = None
+    comment_required_below: Annotated[int, Field(ge=SCORE_FROM, le=SCORE_TO + 1)] = SCORE_TO
+    setter_departments: tuple[int, ...] = ()
+    executor_departments: tuple[int, ...] = ()
+    tasks: TaskGroup | None = None
+
+    @model_validator(mode="after")
+    def _month_needs_a_period(self) -> Process:
+        if self.cadence == "month" and self.fields.period is None:
+            raise ValueError(f"process {self.key}: cadence month needs fields.period; map a date field")
+        return self
+
+
+def _number(value: object) -> int:
+    """Portal ids come as 7, "7", 0, "", None: 0 stands for none."""
+    if value is None or value == "":
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("expected an id")
+    return int(value)
+
+
+def _first_or_empty(value: object) -> object:
+    """PHP writes an empty map or list as [] and an absent one as null or false."""
+    return value if isinstance(value, list) else []
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+PortalId = Annotated[int, BeforeValidator(_number)]
+
+
+class User(BaseModel):
+    """A row of `user.get`; keys the portal leaves out stay at their defaults."""
+
+    id: PortalId = Field(alias="ID", ge=1)
+    is_active: bool = Field(alias="ACTIVE", default=True)
+    first_name: str | None = Field(alias="NAME", default=None)
+    last_name: str | None = Field(alias="LAST_NAME", default=None)
+    second_name: str | None = Field(alias="SECOND_NAME", default=None)
+    position: str | None = Field(alias="WORK_POSITION", default=None)
+    departments: Annotated[list[int], BeforeValidator(_first_or_empty)] = Field(alias="UF_DEPARTMENT", default=[])
+
+    @property
+    def full_name(self) -> str:
+        """Surname, name, patronymic: as far as they are filled."""
+        parts = (self.last_name, self.first_name, self.second_name)
+        return " ".join(part.strip() for part in parts if part and part.strip())
+
+
+class Department(BaseModel):
+    """A row of `department.get`; the root has no PARENT."""
+
+    id: PortalId = Field(alias="ID", ge=1)
+    name: str = Field(alias="NAME")
+    parent_id: PortalId = Field(alias="PARENT", default=0)
+    head_employee_id: PortalId = Field(alias="UF_HEAD", default=0)
+
+
+class Task(BaseModel):
+    """A row of `tasks.task.list`: every scalar a string, names in camelCase."""
+
+    id: PortalId = Field(ge=1)
+    setter_id: PortalId = Field(alias="createdBy", default=0)
+    executor_id: PortalId = Field(alias="responsibleId", default=0)
+
+
+class EnumerationItem(BaseModel):
+    """An option of an enumeration field: its ID is a string while items hold it as an integer."""
+
+    id: PortalId = Field(alias="ID")
+    value: str = Field(alias="VALUE")
+
+
+class FieldDefinition(BaseModel):
+    """An entry of `crm.item.fields`."""
+
+    type: str
+    title: str = ""
+    options: Annotated[list[EnumerationItem], BeforeValidator(_first_or_empty)] = Field(alias="items", default=[])
+
+    def option_texts(self) -> dict[int, str]:
+        """Option id to text, HTML entities resolved."""
+        return {option.id: unescape(option.value).strip() for option in self.options}
+
+
+class Status(BaseModel):
+    """A row of `crm.status.list`: a stage of a funnel."""
+
+    status_id: str = Field(alias="STATUS_ID")
+    semantics: str | None = Field(alias="SEMANTICS", default=None)
+
+
+def parse_records(model: type[Model], records: object, method: str) -> list[Model]:
+    """Reads portal records into models.
+
+    Args:
+        model: what each record promises to be.
+        records: the `result` part that should be a list.
+        method: REST method, for the message.
+
+    Raises:
+        ContractBrokenError: naming method and field, never a value (values are personal data).
+    """
+    if not isinstance(records, list):
+        raise ContractBrokenError(f"{method} returned {type(records).__name__} where a list was promised")
+    try:
+        return [model.model_validate(record) for record in records]
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "record"
+        kind = error.errors()[0]["type"]
+    raise ContractBrokenError(f"{method} returned a record whose {where} breaks the contract ({kind})")
+
+
+_NUMBER = re.compile(r"(?:(?<!\S)[-\u2212])?\d+(?:[.,]\d+)?")
+
+
+def read_score(value: object, definition: FieldDefinition, score_values: Mapping[str, int]) -> tuple[int | None, str]:
+    """Reads one score as the portal stores it.
+
+    A text counts when it holds exactly one integer 1..5 and no other number ("5 - отлично"); "4/5" and "4,5" do
+    not. `score_values` wins over the text.
+
+    Args:
+        value: what the item holds: an option id, a number or a text.
+        definition: the field's entry of `crm.item.fields`.
+        score_values: exact texts mapped to a score by the configuration.
+
+    Returns:
+        (score, "") or (None, "no_score" | "score_range").
+    """
+    if isinstance(value, list):
+        value = value[0] if len(value) == 1 else (None if not value else "ambiguous")
+    if value is None or value is False or (isinstance(value, str) and not value.strip()):
+        return None, NO_SCORE
+    if definition.type == "enumeration":
+        if str(value) == "0":
+            return None, NO_SCORE
+        text = definition.option_texts().get(int(value)) if str(value).isdecimal() else None  # type: ignore[call-overload]
+        return _score_of_text(text, score_values) if text is not None else (None, SCORE_RANGE)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _in_range(value)
+    return _score_of_text(str(value), score_values)
+
+
+def _score_of_text(text: str, score_values: Mapping[str, int]) -> tuple[int | None, str]:
+    text = text.strip()
+    if text in score_values:
+        return score_values[text], ""
+    numbers = _NUMBER.findall(text)
+    if len(numbers) != 1 or not numbers[0].isdecimal():
+        return None, SCORE_RANGE
+    return _in_range(int(numbers[0]))
+
+
+def _in_range(number: float) -> tuple[int | None, str]:
+    if number == int(number) and SCORE_FROM <= number <= SCORE_TO:
+        return int(number), ""
+    return None, SCORE_RANGE
+
+
+def first_of_month(day: date) -> date:
+    """The first day of a date's month: how a period is written everywhere."""
+    return day.replace(day=1)
+
+
+FIRST_PERIOD = date(2020, 1, 1)
+"""No rating is older: partitions start here."""
+
+
+def ratings_table(
+    process: Process,
+    items: Sequence[Mapping[str, Any]],
+    definitions: Mapping[str, FieldDefinition],
+    zone: ZoneInfo,
+) -> pa.Table:
+    """Turns portal elements into the columns of `RATING_COLUMNS`.
+
+    Args:
+        process: whose elements they are.
+        items: records of `crm.item.list`, any order.
+        definitions: the process's `crm.item.fields`, by REST name.
+        zone: the portal's time zone; periods are its months.
+
+    Returns:
+        One row per item, `task_setter_id` and `task_executor_id` still 0, `is_deleted` false.
+
+    Raises:
+        ContractBrokenError: an element lacks id, createdTime or updatedTime, or an id is no number.
+    """
+    columns = process.fields.names()
+    try:
+        created = pd.to_datetime(
+            pd.Series([item["createdTime"] for item in items], dtype=object), utc=True, format="ISO8601"
+        )
+        updated = pd.to_datetime(
+            pd.Series([item["updatedTime"] for item in items], dtype=object), utc=True, format="ISO8601"
+        )
+        identifiers = np.array([int(item["id"]) for item in items], dtype=np.int64)
+        people = {
+            role: np.array([_person(item.get(columns[role])) for item in items], dtype=np.int64)
+            for role in ("rater", "ratee")
+        }
+        problem = None
+    except KeyError as error:
+        problem = f"an element of process {process.key} came without {error.args[0]}"
+    except (TypeError, ValueError):
+        problem = f"an element of process {process.key} has an id, a person or a time that cannot be read"
+    if problem:
+        raise ContractBrokenError(f"crm.item.list broke its contract: {problem}")
+
+    rated_on = created.dt.tz_convert(zone).dt.tz_localize(None).dt.normalize()
+    month_of_creation = rated_on.dt.to_period("M").dt.start_time
+    period, is_invalid = month_of_creation, np.zeros(len(items), dtype=bool)
+    if process.cadence == "month":
+        named = pd.to_datetime(
+            # The date part as written: the midnight of a date field comes in an odd offset.
+            pd.Series([str(item.get(columns["period"]) or "")[:10] for item in items], dtype=object),
+            format="%Y-%m-%d",
+            errors="coerce",
+        )
+        named_month = named.dt.to_period("M").dt.start_time
+        is_invalid = (
+            named.notna() & ((named < pd.Timestamp(FIRST_PERIOD)) | (named_month > month_of_creation))
+        ).to_numpy()
+        period = named_month.where(named.notna() & ~is_invalid, month_of_creation)
+
+    scores = _read_distinct_scores(
+        [item.get(columns["score"]) for item in items], definitions[columns["score"]], process.score_values
+    )
+    reasons = definitions[columns["reason"]].option_texts() if "reason" in columns else {}
+    table = {
+        "process_key": pa.array([process.key] * len(items), pa.string()),
+        "rating_id": identifiers,
+        "period": period.dt.date,
+        "created_at": created,
+        "updated_at": updated,
+        "rated_on": rated_on.dt.date,
+        "is_period_invalid": is_invalid,
+        "stage_id": [str(item.get("stageId") or "").rpartition(":")[2] for item in items],
+        "score": [score for score, _ in scores],
+        "score_problem": [problem for _, problem in scores],
+        "comment": [_text(item.get(columns["comment"])) for item in items],
+        "reason": [_reason(item.get(columns.get("reason", "")), reasons) for item in items],
+        "rater_id": people["rater"],
+        "ratee_id": people["ratee"],
+        "task_id": np.array([_task(item.get(columns.get("task", ""))) for item in items], dtype=np.int64),
+        "task_setter_id": np.zeros(len(items), dtype=np.int64),
+        "task_executor_id": np.zeros(len(items), dtype=np.int64),
+        "is_deleted": np.zeros(len(items), dtype=bool),
+    }
+    return pa.table(
+        {
+            column.name: pa.array(table[column.name], column.type, from_pandas=True)
+            if not isinstance(table[column.name], pa.Array)
+            else table[column.name]
+            for column in RATING_COLUMNS
+        },
+        schema=RATING_COLUMNS,
+    )
+
+
+def _read_distinct_scores(
+    values: list[object], definition: FieldDefinition, score_values: Mapping[str, int]
+) -> list[tuple[int | None, str]]:
+    """Reads each distinct stored value once: a year of ratings holds a handful of them."""
+    keys = [repr(value) for value in values]
+    verdicts = {
+        key: read_score(value, definition, score_values) for key, value in dict(zip(keys, values, strict=True)).items()
+    }
+    return [verdicts[key] for key in keys]
+
+
+def _person(value: object) -> int:
+    """An employee field: an id, or 0, null, "" or an empty list for nobody; of a multiple field the first."""
+    if isinstance(value, list):
+        value = value[0] if value else 0
+    return _number(value)
+
+
+_TASK_ID = re.compile(r"(?:T_?)?(\d{1,18})")
+
+
+def _task(value: object) -> int:
+    """A task field: 17, "17" or "T_17"; anything else is no task."""
+    if isinstance(value, list):
+        value = value[0] if value else None
+    match = _TASK_ID.fullmatch(str(value).strip()) if value is not None else None
+    return int(match[1]) if match else 0
+
+
+def _text(value: object) -> str:
+    """A comment as written; null and absent are an empty text. Lone surrogates cannot be stored as UTF-8."""
+    if value is None or isinstance(value, list | dict):
+        return ""
+    return str(value).encode("utf-8", "replace").decode("utf-8")
+
+
+def _reason(value: object, options: Mapping[int, str]) -> str:
+    """Texts of the chosen options, one per line; an option the field no longer has is dropped."""
+    chosen = value if isinstance(value, list) else [value]
+    texts = [options.get(int(option), "") for option in chosen if option and str(option).isdecimal()]
+    return "\n".join(text for text in texts if text)
