@@ -375,7 +375,9 @@ class Bitrix24:
         for condition in self._period_filters(process, first, end):
             for item in self._collect(self._rating_walk(process, condition)):
                 items[int(item["id"])] = item
-        rows = ratings_table(process, [items[key] for key in sorted(items)], portal.definitions, self._zone)
+        rows = ratings_table(
+            process, [items[key] for key in sorted(items)], portal.definitions, portal.failure_stages, self._zone
+        )
         period = rows.column("period").to_pylist()
         return rows.filter(pa.array([first <= month <= last for month in period], pa.bool_()))
 
@@ -401,7 +403,7 @@ class Bitrix24:
                 alive.append(result["item"])
             else:
                 raise ContractBrokenError("crm.item.get returned neither an item nor an error")
-        return ratings_table(process, alive, portal.definitions, self._zone)
+        return ratings_table(process, alive, portal.definitions, portal.failure_stages, self._zone)
 
     # --- ratings ----------------------------------------------------------------------------------------------
 

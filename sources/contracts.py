@@ -8,7 +8,7 @@ an enumeration or a text. Does not belong here: HTTP (`bitrix24.py`), what a wro
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from html import unescape
 from typing import Annotated, Any, Literal, TypeVar
@@ -34,6 +34,7 @@ RATING_COLUMNS = pa.schema(
         pa.field("rated_on", pa.date32(), nullable=False),
         pa.field("is_period_invalid", pa.bool_(), nullable=False),
         pa.field("stage_id", pa.string(), nullable=False),
+        pa.field("is_failure_stage", pa.bool_(), nullable=False),
         pa.field("score", pa.uint8()),
         pa.field("score_problem", pa.string(), nullable=False),
         pa.field("comment", pa.string(), nullable=False),
@@ -251,11 +252,6 @@ def _in_range(number: float) -> tuple[int | None, str]:
     return None, SCORE_RANGE
 
 
-def first_of_month(day: date) -> date:
-    """The first day of a date's month: how a period is written everywhere."""
-    return day.replace(day=1)
-
-
 FIRST_PERIOD = date(2020, 1, 1)
 """No rating is older: partitions start here."""
 
@@ -264,6 +260,7 @@ def ratings_table(
     process: Process,
     items: Sequence[Mapping[str, Any]],
     definitions: Mapping[str, FieldDefinition],
+    failure_stages: Collection[str],
     zone: ZoneInfo,
 ) -> pa.Table:
     """Turns portal elements into the columns of `RATING_COLUMNS`.
@@ -272,6 +269,7 @@ def ratings_table(
         process: whose elements they are.
         items: records of `crm.item.list`, any order.
         definitions: the process's `crm.item.fields`, by REST name.
+        failure_stages: stage ids without prefix that the funnel calls a failure.
         zone: the portal's time zone; periods are its months.
 
     Returns:
@@ -321,6 +319,7 @@ def ratings_table(
         [item.get(columns["score"]) for item in items], definitions[columns["score"]], process.score_values
     )
     reasons = definitions[columns["reason"]].option_texts() if "reason" in columns else {}
+    stages = [str(item.get("stageId") or "").rpartition(":")[2] for item in items]
     table = {
         "process_key": pa.array([process.key] * len(items), pa.string()),
         "rating_id": identifiers,
@@ -329,7 +328,8 @@ def ratings_table(
         "updated_at": updated,
         "rated_on": rated_on.dt.date,
         "is_period_invalid": is_invalid,
-        "stage_id": [str(item.get("stageId") or "").rpartition(":")[2] for item in items],
+        "stage_id": stages,
+        "is_failure_stage": [stage in failure_stages for stage in stages],
         "score": [score for score, _ in scores],
         "score_problem": [problem for _, problem in scores],
         "comment": [_text(item.get(columns["comment"])) for item in items],
@@ -391,5 +391,5 @@ def _text(value: object) -> str:
 def _reason(value: object, options: Mapping[int, str]) -> str:
     """Texts of the chosen options, one per line; an option the field no longer has is dropped."""
     chosen = value if isinstance(value, list) else [value]
-    texts = [options.get(int(option), "") for option in chosen if option and str(option).isdecimal()]
+    texts = [options.get(int(str(option)), "") for option in chosen if option and str(option).isdecimal()]
     return "\n".join(text for text in texts if text)

@@ -58,6 +58,8 @@ class PortalState:
         tasks: `tasks.task.list` rows (camelCase, all scalars strings) by numeric id.
         processes: smart processes by entity type id.
         config: the estafeta.yaml contents (parsed) that fit this portal: portal, processes, policies, release.
+        webhook_user: the employee whose webhook the portal's robots and integrations use.
+        planted: what the company put into the data on purpose: event name to (process key, item id) pairs.
     """
 
     now: datetime
@@ -67,6 +69,8 @@ class PortalState:
     tasks: dict[int, Record]
     processes: dict[int, SmartProcess]
     config: Record
+    webhook_user: int = 1
+    planted: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
 
     def timestamp(self, moment: datetime) -> str:
         """Writes a moment the way the portal does: its own offset, second resolution."""

@@ -1,0 +1,178 @@
+"""Marts: what dashboards read, and the ledger of what was released of hidden ratings.
+
+Belongs here: open scope by transform, hidden scope by adding the windows that were never released. Does not belong
+here: thresholds (`rules/disclosure.py`), the swap.
+
+A hidden window is released once. The ledger remembers it even if no row of it passed the threshold: a rating that
+arrives after the freeze must not make a row appear later, which would show that it was the one that was missing.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from assets.crm import OWNERS
+from assets.guard import guarded
+from assets.release import policy_digest
+from assets.rules.disclosure import METHOD
+from assets.star import STAR, described
+from assets.terms import Terms
+from sources.bitrix24 import Bitrix24
+from sources.vault import CURRENT, Vault
+from warehouse_sql.warehouse import Session, Warehouse, table
+
+logger = logging.getLogger(__name__)
+
+CHECKS_PASSED = "k,rounding,clamp"
+
+
+@dg.asset(
+    key=["mart", "department_pair"],
+    deps=STAR,
+    group_name="mart",
+    owners=OWNERS,
+    kinds={"clickhouse", "sql"},
+    description="Department pairs: open scope exact by month, hidden scope as released by quarter.",
+)
+@guarded
+def department_pair(
+    warehouse: dg.ResourceParam[Warehouse],
+    vault: dg.ResourceParam[Vault],
+    portal: dg.ResourceParam[Bitrix24],
+    terms: dg.ResourceParam[Terms],
+) -> dg.MaterializeResult[None]:
+    """Rebuilds the open scope and adds hidden quarters that were never released."""
+    target = table("mart", "department_pair")
+    names = {row["department_id"]: row["name"] for row in vault.read("departments", CURRENT).to_pylist()}
+    with warehouse.session(target.full_name) as db:
+        db.fill(target)
+        windows = _new_windows(db, vault, "department_pair")
+        rows = [
+            {"scope": "hidden"}
+            | row
+            | {
+                "rater_department": names.get(row["rater_department_id"], ""),
+                "ratee_department": names.get(row["ratee_department_id"], ""),
+            }
+            for row in vault.read("released_pair", CURRENT).to_pylist()
+            if row["period_from"] in windows
+        ]
+        _publish_hidden(db, target.staged, "department_pair", rows, windows, portal.now.date(), terms)
+        return described(db, target)
+
+
+@dg.asset(
+    key=["mart", "rating_block"],
+    deps=STAR,
+    group_name="mart",
+    owners=OWNERS,
+    kinds={"clickhouse"},
+    description="Released ratee blocks of hidden ratings; a row is written once and never changed.",
+)
+@guarded
+def rating_block(
+    warehouse: dg.ResourceParam[Warehouse],
+    vault: dg.ResourceParam[Vault],
+    portal: dg.ResourceParam[Bitrix24],
+    terms: dg.ResourceParam[Terms],
+) -> dg.MaterializeResult[None]:
+    """Adds blocks of months that were never released."""
+    target = table("mart", "rating_block")
+    today = portal.now.date()
+    stamp = {"policy_version": policy_digest(terms.policy), "released_at": today}
+    with warehouse.session(target.full_name) as db:
+        windows = _new_windows(db, vault, "rating_block")
+        rows = [
+            row | stamp for row in vault.read("released_block", CURRENT).to_pylist() if row["block_from"] in windows
+        ]
+        _publish_hidden(db, target.staged, "rating_block", rows, windows, today, terms)
+        return described(db, target)
+
+
+@dg.asset(
+    key=["mart", "comment_feed"],
+    deps=STAR,
+    group_name="mart",
+    owners=OWNERS,
+    kinds={"clickhouse", "sql"},
+    description="Comments of open ratings, as written.",
+)
+@guarded
+def comment_feed(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult[None]:
+    """Rebuilds the open scope."""
+    target = table("mart", "comment_feed")
+    with warehouse.session(target.full_name) as db:
+        db.fill(target)
+        return described(db, target)
+
+
+MARTS = [department_pair, rating_block, comment_feed]
+
+
+def _new_windows(db: Session, vault: Vault, cut: str) -> dict[date, date]:
+    """Frozen windows of a cut that the ledger does not hold: first month to last month."""
+    done = {
+        row["window_from"]
+        for row in db.rows("SELECT window_from FROM ops.release_window WHERE cut = {cut:String}", {"cut": cut})
+    }
+    return {
+        row["window_from"]: row["window_to"]
+        for row in vault.read("released_window", CURRENT).to_pylist()
+        if row["cut"] == cut and row["window_from"] not in done
+    }
+
+
+def _publish_hidden(
+    db: Session,
+    staged: str,
+    cut: str,
+    rows: Sequence[dict[str, Any]],
+    windows: dict[date, date],
+    today: date,
+    terms: Terms,
+) -> None:
+    """Adds hidden rows and their ledger entries to the copies; both are swapped together."""
+    if rows:
+        # One sorted insert: neither order nor part may tell when or in which order ratings came.
+        ordered = sorted(rows, key=_digest)
+        db.insert(staged, pa.Table.from_pylist(ordered))
+        db.insert(
+            table("ops", "release").staged,
+            pa.Table.from_pylist(
+                [
+                    {
+                        "cut": cut,
+                        "window_from": row.get("block_from", row.get("period_from")),
+                        "window_to": row.get("block_to", row.get("period_to")),
+                        "row_digest": _digest(row),
+                        "policy_version": policy_digest(terms.policy),
+                        "profile": terms.profile_name,
+                        "method": METHOD,
+                        "checks_passed": CHECKS_PASSED,
+                        "released_at": today,
+                    }
+                    for row in ordered
+                ]
+            ),
+        )
+    if windows:
+        db.insert(
+            table("ops", "release_window").staged,
+            pa.Table.from_pylist(
+                [
+                    {"cut": cut, "window_from": first, "window_to": last, "released_at": today}
+                    for first, last in sorted(windows.items())
+                ]
+            ),
+        )
+    logger.info("release: %s: %d rows in %d new windows", cut, len(rows), len(windows))
+
+
+def _digest(row: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(row, default=str, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

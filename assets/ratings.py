@@ -1,0 +1,96 @@
+"""Vault raw to checked ratings: departments, comment level and exclusion code of every rating.
+
+Belongs here: reading and writing the snapshots around `rules.structure.check`. Does not belong here: any rule.
+
+All months of the vault are checked together, whatever months were read: a rating of March can be the duplicate of one
+of January, and January's deletion then brings March's back. A month whose verdicts did not change is not written.
+"""
+
+import logging
+from collections.abc import Mapping
+
+import dagster as dg
+import pandas as pd
+import pyarrow as pa
+
+from assets.crm import OWNERS, people, raw, read_months
+from assets.guard import guarded
+from assets.periods import MONTHS
+from assets.rules.structure import EXCLUSION_CODES, Organisation, check
+from assets.terms import Terms
+from sources.contracts import RATING_COLUMNS
+from sources.vault import CURRENT, Vault
+
+logger = logging.getLogger(__name__)
+
+CHECKED_COLUMNS = pa.schema(
+    [
+        *RATING_COLUMNS,
+        pa.field("rater_department_id", pa.int64(), nullable=False),
+        pa.field("ratee_department_id", pa.int64(), nullable=False),
+        pa.field("comment_level", pa.string(), nullable=False),
+        pa.field("exclusion_code", pa.string(), nullable=False),
+        pa.field("is_counted", pa.bool_(), nullable=False),
+    ]
+)
+"""The vault dataset `checked`: `raw` plus the verdicts."""
+
+
+@dg.asset(
+    key=["vault", "checked"],
+    deps=[raw, people],
+    partitions_def=MONTHS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    group_name="rules",
+    owners=OWNERS,
+    kinds={"python"},
+    description="Every rating with its departments, comment level and the first reason not to count it; encrypted.",
+)
+@guarded
+def checked(vault: dg.ResourceParam[Vault], terms: dg.ResourceParam[Terms]) -> dg.MaterializeResult[None]:
+    """Checks all ratings in the vault."""
+    keys = vault.periods("raw")
+    ratings = read_months(vault, "raw", keys, RATING_COLUMNS).to_pandas()
+    configured = ratings["process_key"].isin([process.key for process in terms.processes])
+    ratings = ratings[configured].reset_index(drop=True)
+    verdicts = check(ratings, terms.by_process(), organisation(vault), terms.freeze_day)
+    write_months(vault, "checked", keys, verdicts, CHECKED_COLUMNS)
+    codes = verdicts["exclusion_code"].value_counts()
+    logger.info("rules: %d ratings checked, %d counted", len(verdicts), int(verdicts["is_counted"].sum()))
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(verdicts),
+            "counted": int(codes.get("", 0)),
+            **{f"excluded/{code}": int(codes[code]) for code in EXCLUSION_CODES if code in codes},
+        }
+    )
+
+
+def organisation(vault: Vault) -> Organisation:
+    """People and departments of the last run."""
+    employees = vault.read("employees", CURRENT).to_pandas()
+    departments = vault.read("departments", CURRENT).to_pandas()
+    return Organisation.build(
+        dict(zip(employees["employee_id"].tolist(), employees["department_id"].tolist(), strict=True)),
+        dict(zip(departments["department_id"].tolist(), departments["parent_id"].tolist(), strict=True)),
+    )
+
+
+def write_months(
+    vault: Vault,
+    dataset: str,
+    keys: list[str],
+    rows: pd.DataFrame,
+    columns: pa.Schema,
+    notes: Mapping[str, str] | None = None,
+) -> None:
+    """Writes a frame month by month; a month whose snapshot already holds these rows is left alone."""
+    table = pa.Table.from_pandas(rows[columns.names], columns, preserve_index=False).replace_schema_metadata(None)
+    months = pd.to_datetime(rows["period"]).dt.strftime("%Y-%m").to_numpy()
+    for key in keys:
+        part = table.filter(pa.array(months == key)).sort_by([("process_key", "ascending"), ("rating_id", "ascending")])
+        if vault.has(dataset, key):
+            before = vault.read(dataset, key).replace_schema_metadata(None)
+            if before.schema == part.schema and before.equals(part):
+                continue
+        vault.write(dataset, key, part, notes)

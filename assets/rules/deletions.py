@@ -1,0 +1,53 @@
+"""Deletion rules: what it means that a rating is no longer in the portal's list.
+
+Belongs here: which known ratings are missing, and when that is too many to believe. Does not belong here: asking the
+portal (`sources/bitrix24.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+
+import pandas as pd
+
+FEWEST_TO_DOUBT = 10
+SHARE_TO_DOUBT = 0.20
+
+
+class MassDeletionError(Exception):
+    """So many ratings vanished at once that lost rights or a broken portal are likelier than deletions."""
+
+
+def missing(known: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
+    """Live ratings of the last run that the portal's list does not show now.
+
+    Args:
+        known: rows of the last snapshot; columns process_key, rating_id, is_deleted.
+        fresh: rows read now; columns process_key, rating_id.
+
+    Returns:
+        The rows of `known` that are neither deleted already nor in `fresh`.
+    """
+    live = known[~known["is_deleted"].to_numpy(dtype=bool)]
+    now = pd.MultiIndex.from_frame(fresh[["process_key", "rating_id"]])
+    then = pd.MultiIndex.from_frame(live[["process_key", "rating_id"]])
+    return live[~then.isin(now)]
+
+
+def refuse_mass_deletion(live_before: Mapping[date, int], deleted_now: Mapping[date, int]) -> None:
+    """Fails when more than 20 % (and at least 10) of a month's ratings vanished.
+
+    Raises:
+        MassDeletionError: naming months and counts.
+    """
+    doubtful = [
+        f"{period:%Y-%m}: {count} of {live_before[period]}"
+        for period, count in sorted(deleted_now.items())
+        if count >= FEWEST_TO_DOUBT and count > SHARE_TO_DOUBT * live_before[period]
+    ]
+    if doubtful:
+        raise MassDeletionError(
+            f"Too many ratings vanished from the portal at once ({'; '.join(doubtful)}): check the rights of the "
+            "webhook's owner; if they were really deleted, run again with --accept-deletions."
+        )

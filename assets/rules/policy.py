@@ -1,0 +1,237 @@
+"""Policy: which mode a rating has, that is what may leave the vault and as what.
+
+Belongs here: the policy's entries, their contradictions, the mode of each rating. Does not belong here: what a mode
+lets out (`disclosure.py`, `assets/release.py`).
+
+The most specific entry (fewest "*") wins; of entries with the same three keys the latest one valid on the day the
+rating was made; no entry means `aggregate`. A rating keeps the stricter of its own day's mode and today's, so that
+loosening a policy never opens what was given under a promise. A department that is not known takes the strictest
+mode of the process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+Mode = Literal["open", "named_to_hr", "pseudonymous", "aggregate", "department_only"]
+
+MODES: tuple[Mode, ...] = ("open", "named_to_hr", "pseudonymous", "aggregate", "department_only")
+"""From the most open to the strictest."""
+
+DEFAULT_MODE: Mode = "aggregate"
+DEFAULT_VERSION = "default"
+ANY: Literal["*"] = "*"
+
+HIDDEN_MODES = frozenset(MODES) - {"open"}
+NAMED_MODES = frozenset({"open", "named_to_hr"})
+"""Modes whose ratings stand named in `hr`."""
+
+
+class PolicyError(Exception):
+    """The policy contradicts itself; the message names the entries."""
+
+
+class PolicyEntry(BaseModel):
+    """One line of the policy.
+
+    Attributes:
+        process: process key or "*".
+        rater_department: department id (with everything below it) or "*".
+        ratee_department: likewise.
+        valid_from: first day it holds for ratings made on.
+        mode: what may leave.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    process: str = ANY
+    rater_department: int | Literal["*"] = ANY
+    ratee_department: int | Literal["*"] = ANY
+    valid_from: date
+    mode: Mode
+
+    @property
+    def key(self) -> tuple[str, int | str, int | str]:
+        """What it applies to."""
+        return self.process, self.rater_department, self.ratee_department
+
+    @property
+    def wildcards(self) -> int:
+        """How unspecific it is."""
+        return self.key.count(ANY)
+
+    @property
+    def version(self) -> str:
+        """Short digest of the whole entry: rows carry it, so that each names the line that decided."""
+        canonical = json.dumps([*self.key, self.valid_from.isoformat(), self.mode], ensure_ascii=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    def __str__(self) -> str:
+        return (
+            f"{{process: {self.process}, rater_department: {self.rater_department}, "
+            f"ratee_department: {self.ratee_department}, valid_from: {self.valid_from}, mode: {self.mode}}}"
+        )
+
+
+def stricter(one: Mode, other: Mode) -> Mode:
+    """The stricter of two modes."""
+    return max(one, other, key=MODES.index)
+
+
+@dataclass(frozen=True)
+class PolicyBook:
+    """All entries, free of contradictions that can be seen without the department tree."""
+
+    entries: tuple[PolicyEntry, ...]
+
+    @classmethod
+    def build(cls, entries: Sequence[PolicyEntry]) -> PolicyBook:
+        """Checks the entries against each other.
+
+        Raises:
+            PolicyError: two entries of equal specificity but different keys can meet in one rating, or an entry
+                stands twice.
+        """
+        for one, other in combinations(entries, 2):
+            if one.key == other.key and one.valid_from == other.valid_from:
+                raise PolicyError(f"The policy has two entries for the same case and day: {one} and {other}; keep one.")
+            if one.key != other.key and one.wildcards == other.wildcards and _surely_meet(one, other):
+                raise _contradiction(one, other)
+        return cls(tuple(entries))
+
+    def resolve(
+        self, ratings: pd.DataFrame, lineage: Mapping[int, frozenset[int]], today: date
+    ) -> tuple[pd.Series[str], pd.Series[str]]:
+        """Finds mode and policy version of every rating.
+
+        Args:
+            ratings: columns process_key, rater_department_id, ratee_department_id, rated_on.
+            lineage: department id to itself and everything above it.
+            today: the portal's day.
+
+        Returns:
+            (mode, policy_version), one value per row.
+
+        Raises:
+            PolicyError: two entries of equal specificity and different keys meet in a rating of the company's tree.
+        """
+        starts = sorted({entry.valid_from for entry in self.entries})
+        # Between two starts nothing changes, so each distinct case is decided once per stretch, not per day.
+        stretch = np.searchsorted(
+            pd.to_datetime(pd.Series(starts, dtype="datetime64[s]")).to_numpy(),
+            pd.to_datetime(ratings["rated_on"]).to_numpy().astype("datetime64[s]"),
+            side="right",
+        )
+        cases = pd.DataFrame(
+            {
+                "process": ratings["process_key"].to_numpy(dtype=object),
+                "rater": ratings["rater_department_id"].to_numpy(dtype="int64"),
+                "ratee": ratings["ratee_department_id"].to_numpy(dtype="int64"),
+                "stretch": stretch,
+            },
+            index=ratings.index,
+        )
+        number = cases.groupby(list(cases.columns), sort=False).ngroup().to_numpy()
+        distinct = cases.drop_duplicates()
+        verdicts = [
+            self._decide(process, rater, ratee, starts[at - 1] if at else None, lineage, today)
+            for process, rater, ratee, at in zip(
+                *(distinct[column].tolist() for column in ("process", "rater", "ratee", "stretch")), strict=True
+            )
+        ]
+        modes = np.array([mode for mode, _ in verdicts], dtype=object)
+        versions = np.array([version for _, version in verdicts], dtype=object)
+        return (
+            pd.Series(modes[number] if len(number) else [], index=ratings.index, dtype="str"),
+            pd.Series(versions[number] if len(number) else [], index=ratings.index, dtype="str"),
+        )
+
+    def rows(self) -> list[dict[str, object]]:
+        """The policy as dimension rows; the default stands as a row of its own."""
+        default = {
+            "policy_version": DEFAULT_VERSION,
+            "process_key": ANY,
+            "rater_department": ANY,
+            "ratee_department": ANY,
+            "mode": DEFAULT_MODE,
+            "valid_from": date(1970, 1, 1),
+        }
+        return [default] + [
+            {
+                "policy_version": entry.version,
+                "process_key": entry.process,
+                "rater_department": str(entry.rater_department),
+                "ratee_department": str(entry.ratee_department),
+                "mode": entry.mode,
+                "valid_from": entry.valid_from,
+            }
+            for entry in self.entries
+        ]
+
+    def _decide(
+        self,
+        process: str,
+        rater: int,
+        ratee: int,
+        day: date | None,
+        lineage: Mapping[int, frozenset[int]],
+        today: date,
+    ) -> tuple[Mode, str]:
+        """Mode and version of one case: a rating made on `day` (None: before any entry), seen today."""
+        if rater == 0 or ratee == 0:
+            return self._strictest(process)
+        then = self._on(process, rater, ratee, day, lineage)
+        now = self._on(process, rater, ratee, today, lineage)
+        return now if MODES.index(now[0]) > MODES.index(then[0]) else then
+
+    def _on(
+        self, process: str, rater: int, ratee: int, day: date | None, lineage: Mapping[int, frozenset[int]]
+    ) -> tuple[Mode, str]:
+        matching = [
+            entry
+            for entry in self.entries
+            if day is not None
+            and entry.valid_from <= day
+            and entry.process in {ANY, process}
+            and (entry.rater_department == ANY or entry.rater_department in lineage.get(rater, ()))
+            and (entry.ratee_department == ANY or entry.ratee_department in lineage.get(ratee, ()))
+        ]
+        if not matching:
+            return DEFAULT_MODE, DEFAULT_VERSION
+        fewest = min(entry.wildcards for entry in matching)
+        best = [entry for entry in matching if entry.wildcards == fewest]
+        for entry in best:
+            if entry.key != best[0].key:
+                raise _contradiction(best[0], entry)
+        winner = max(best, key=lambda entry: entry.valid_from)
+        return winner.mode, winner.version
+
+    def _strictest(self, process: str) -> tuple[Mode, str]:
+        """Of all entries that could concern the process, and of the default unless one covers every department."""
+        entries = [entry for entry in self.entries if entry.process in {ANY, process}]
+        verdicts = [(entry.mode, entry.version) for entry in entries]
+        if not any(entry.rater_department == ANY and entry.ratee_department == ANY for entry in entries):
+            verdicts.append((DEFAULT_MODE, DEFAULT_VERSION))
+        return max(verdicts, key=lambda verdict: MODES.index(verdict[0]))
+
+
+def _surely_meet(one: PolicyEntry, other: PolicyEntry) -> bool:
+    """Whether some rating matches both whatever the department tree: each key is equal, or free on one side."""
+    return all(mine == theirs or ANY in {mine, theirs} for mine, theirs in zip(one.key, other.key, strict=True))
+
+
+def _contradiction(one: PolicyEntry, other: PolicyEntry) -> PolicyError:
+    return PolicyError(
+        f"The policy contradicts itself: {one} and {other} are equally specific and meet in one rating; "
+        "make one of them more specific."
+    )

@@ -1,0 +1,218 @@
+"""Structure rules: is this rating a rating at all, of whom, by whom, and does it count.
+
+Belongs here: the exclusion codes and their order, duplicates, direction, windows. Does not belong here: what a comment
+says (`comments.py`), who may see a rating (`policy.py`, `disclosure.py`).
+
+A rating that fails stays as a row with its code: nothing is dropped, so that counts can be reconciled with the CRM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from assets.rules import comments
+
+EXCLUSION_CODES = (
+    "no_score",
+    "score_range",
+    "no_rater",
+    "no_ratee",
+    "unknown_rater",
+    "unknown_ratee",
+    "self_rating",
+    "duplicate_rating",
+    "wrong_direction",
+    "out_of_window",
+    "stage_not_counted",
+    "deleted",
+    "unexplained",
+)
+"""First match wins, in this order."""
+
+UNKNOWN_DEPARTMENT = 0
+
+
+@dataclass(frozen=True)
+class ProcessTerms:
+    """What of a process's configuration decides whether a rating counts.
+
+    Attributes:
+        is_monthly: one rating per pair and month instead of one per task.
+        comment_required_below: scores below it need an explanation.
+        counted_stages: stage ids without prefix; None means all but the funnel's failure stages.
+        setter_departments: where ratees sit, sub-departments included; empty means anywhere.
+        executor_departments: where raters sit, likewise.
+    """
+
+    is_monthly: bool
+    comment_required_below: int
+    counted_stages: frozenset[str] | None = None
+    setter_departments: frozenset[int] = frozenset()
+    executor_departments: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Organisation:
+    """Who is where, and which department lies below which.
+
+    Attributes:
+        department_of: employee id to department id; every known person is a key.
+        lineage: department id to itself and everything above it.
+    """
+
+    department_of: Mapping[int, int]
+    lineage: Mapping[int, frozenset[int]]
+
+    @classmethod
+    def build(cls, department_of: Mapping[int, int], parent_of: Mapping[int, int]) -> Organisation:
+        """Makes the lineages; a loop in the tree (the portal allows a moment of it) ends where it closes."""
+        lineage: dict[int, frozenset[int]] = {}
+        for department in parent_of:
+            line: list[int] = []
+            current = department
+            while current and current not in line:
+                line.append(current)
+                current = parent_of.get(current, 0)
+            lineage[department] = frozenset(line)
+        return cls(department_of, lineage)
+
+    def departments(self, people: pd.Series[int]) -> pd.Series[int]:
+        """Department of each person; 0 where the person or the department is not known."""
+        known = people.map(self.department_of).fillna(UNKNOWN_DEPARTMENT).astype("int64")
+        return known.where(known.isin(list(self.lineage)), UNKNOWN_DEPARTMENT)
+
+    def within(self, departments: pd.Series[int], tops: Collection[int]) -> npt.NDArray[np.bool_]:
+        """Whether each department is one of `tops` or lies below one."""
+        inside = {department for department, line in self.lineage.items() if line & set(tops)}
+        return departments.isin(list(inside)).to_numpy(dtype=bool)
+
+
+def freeze_date(period: date, freeze_day: int) -> date:
+    """The day at whose 00:00, portal time, a month is frozen."""
+    following = period.month % 12 + 1
+    return date(period.year + period.month // 12, following, freeze_day)
+
+
+def find_duplicates(ratings: pd.DataFrame, terms: Mapping[str, ProcessTerms]) -> npt.NDArray[np.bool_]:
+    """Marks every rating but the first (lowest id) of the same rater, ratee, process and task or month.
+
+    Args:
+        ratings: all ratings of all periods at once: a task can be rated again in another month. Columns process_key,
+            rating_id, rater_id, ratee_id, task_id, period, is_deleted.
+        terms: by process key.
+
+    Returns:
+        One flag per row. Deleted ratings take no part: when the first is deleted, the next takes its place.
+    """
+    is_monthly = ratings["process_key"].map({key: term.is_monthly for key, term in terms.items()}).to_numpy(dtype=bool)
+    period = pd.to_datetime(ratings["period"]).dt.strftime("%Y%m").astype("int64")
+    occasion = np.where(is_monthly, period, ratings["task_id"].to_numpy(dtype="int64"))
+    takes_part = ~ratings["is_deleted"].to_numpy(dtype=bool) & (is_monthly | (occasion != 0))
+    candidates = ratings.loc[takes_part, ["process_key", "rating_id", "rater_id", "ratee_id"]].assign(
+        occasion=occasion[takes_part]
+    )
+    ordered = candidates.sort_values("rating_id", kind="stable")
+    repeated = ordered.duplicated(["process_key", "rater_id", "ratee_id", "occasion"], keep="first")
+    flags = np.zeros(len(ratings), dtype=bool)
+    flags[takes_part] = repeated.reindex(candidates.index).to_numpy(dtype=bool)
+    return flags
+
+
+def check(
+    ratings: pd.DataFrame, terms: Mapping[str, ProcessTerms], organisation: Organisation, freeze_day: int
+) -> pd.DataFrame:
+    """Gives every rating its departments, its comment level and its exclusion code.
+
+    Args:
+        ratings: columns of the vault dataset `raw`, all periods together, a plain unique index.
+        terms: by process key.
+        organisation: people and departments.
+        freeze_day: day of the next month on which a month is closed.
+
+    Returns:
+        The rows with rater_department_id, ratee_department_id, comment_level, exclusion_code and is_counted added.
+    """
+    rater_department = organisation.departments(ratings["rater_id"])
+    ratee_department = organisation.departments(ratings["ratee_id"])
+    score = ratings["score"].astype("float64")
+    threshold = ratings["process_key"].map({key: term.comment_required_below for key, term in terms.items()})
+    must_explain = (score < threshold.astype("float64")).to_numpy(dtype=bool)
+    levels = comments.levels(ratings["comment"], must_explain)
+
+    rater, ratee = ratings["rater_id"].to_numpy(), ratings["ratee_id"].to_numpy()
+    known = np.fromiter(organisation.department_of, dtype="int64")
+    conditions = {
+        "no_score": ratings["score_problem"].eq("no_score"),
+        "score_range": ratings["score_problem"].eq("score_range"),
+        "no_rater": rater == 0,
+        "no_ratee": ratee == 0,
+        "unknown_rater": ~np.isin(rater, known),
+        "unknown_ratee": ~np.isin(ratee, known),
+        "self_rating": rater == ratee,
+        "duplicate_rating": find_duplicates(ratings, terms),
+        "wrong_direction": _wrong_direction(ratings, terms, organisation, rater_department, ratee_department),
+        "out_of_window": _out_of_window(ratings, terms, freeze_day),
+        "stage_not_counted": _stage_not_counted(ratings, terms),
+        "deleted": ratings["is_deleted"],
+        "unexplained": must_explain & (levels == comments.VIOLATION),
+    }
+    code = np.select(
+        [np.asarray(conditions[name], dtype=bool) for name in EXCLUSION_CODES], EXCLUSION_CODES, default=""
+    )
+    return ratings.assign(
+        rater_department_id=rater_department,
+        ratee_department_id=ratee_department,
+        comment_level=levels,
+        exclusion_code=code,
+        is_counted=code == "",
+    )
+
+
+def _wrong_direction(
+    ratings: pd.DataFrame,
+    terms: Mapping[str, ProcessTerms],
+    organisation: Organisation,
+    rater_department: pd.Series[int],
+    ratee_department: pd.Series[int],
+) -> npt.NDArray[np.bool_]:
+    """The setter rated the executor: seen from the linked task, or from departments that are swapped."""
+    ratee = ratings["ratee_id"]
+    by_task = (ratings["task_executor_id"].eq(ratee) & ratings["task_setter_id"].ne(ratee) & ratee.ne(0)).to_numpy(bool)
+    by_department = np.zeros(len(ratings), dtype=bool)
+    for key, term in terms.items():
+        if not (term.setter_departments and term.executor_departments):
+            continue
+        rows = ratings["process_key"].eq(key).to_numpy(dtype=bool)
+        rater_sets, rater_executes = (
+            organisation.within(rater_department, tops) for tops in (term.setter_departments, term.executor_departments)
+        )
+        ratee_sets, ratee_executes = (
+            organisation.within(ratee_department, tops) for tops in (term.setter_departments, term.executor_departments)
+        )
+        by_department |= rows & rater_sets & ratee_executes & ~(rater_executes & ratee_sets)
+    return np.asarray(by_task | by_department, dtype=bool)
+
+
+def _out_of_window(ratings: pd.DataFrame, terms: Mapping[str, ProcessTerms], freeze_day: int) -> npt.NDArray[np.bool_]:
+    """A month named in the form that was closed when the rating was made, or cannot be."""
+    is_monthly = ratings["process_key"].map({key: term.is_monthly for key, term in terms.items()}).to_numpy(dtype=bool)
+    frozen_on = {period: freeze_date(period, freeze_day) for period in ratings["period"].unique()}
+    created = pd.to_datetime(ratings["rated_on"])
+    late = (created >= pd.to_datetime(ratings["period"].map(frozen_on))).to_numpy(dtype=bool)
+    return np.asarray(is_monthly & (late | ratings["is_period_invalid"].to_numpy(dtype=bool)), dtype=bool)
+
+
+def _stage_not_counted(ratings: pd.DataFrame, terms: Mapping[str, ProcessTerms]) -> npt.NDArray[np.bool_]:
+    excluded = ratings["is_failure_stage"].to_numpy(dtype=bool).copy()
+    for key, term in terms.items():
+        if term.counted_stages is not None:
+            rows = ratings["process_key"].eq(key).to_numpy(dtype=bool)
+            counted = ratings["stage_id"].isin(list(term.counted_stages)).to_numpy(dtype=bool)
+            excluded[rows] = ~counted[rows]
+    return excluded

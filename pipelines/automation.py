@@ -1,0 +1,39 @@
+"""When the pipeline runs: the one job and its daily schedule.
+
+Belongs here: jobs, schedules, which months they cover. Does not belong here: assets, resources.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from assets.periods import MONTHS
+
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+
+ratings_job = dg.define_asset_job(
+    "ratings",
+    selection=dg.AssetSelection.all(),
+    partitions_def=MONTHS,
+    executor_def=dg.in_process_executor,
+    description="From the portal to the published tables, for a range of months in one run.",
+)
+
+
+def month_range(first: str, last: str) -> dict[str, str]:
+    """Run tags for the months from `first` to `last` ("2026-01"), both included, in one run."""
+    return {RANGE_START: first, RANGE_END: last}
+
+
+def all_months() -> tuple[str, str]:
+    """The default range: every month since 2020 up to the current one."""
+    keys = MONTHS.get_partition_keys()
+    return keys[0], keys[-1]
+
+
+@dg.schedule(job=ratings_job, cron_schedule="30 5 * * *", execution_timezone="Europe/Moscow", name="daily")
+def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Every morning, all months: ratings of old months are edited and deleted too."""
+    first, last = all_months()
+    return dg.RunRequest(run_key=f"{context.scheduled_execution_time:%Y-%m-%d}", tags=month_range(first, last))

@@ -1,0 +1,270 @@
+"""Configuration: estafeta.yaml and the environment. The only reader of either.
+
+Belongs here: the shape of the file, secrets, paths, one sentence per mistake. Does not belong here: what a setting
+does (`assets`, `sources`, `warehouse_sql`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import yaml
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from assets.rules.disclosure import PROFILES, ProfileName
+from assets.rules.policy import PolicyBook, PolicyEntry, PolicyError
+from assets.terms import Terms
+from sources.bitrix24 import Bitrix24, WebhookRefusedError
+from sources.contracts import Frozen, Process
+from sources.vault import Vault, VaultKey
+from warehouse_sql.warehouse import Warehouse
+
+DEFAULT_FILE = Path("estafeta.yaml")
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message names file, key and mend."""
+
+
+class PortalSettings(Frozen):
+    """Which portal: a name for people, and the time zone its months are counted in."""
+
+    name: str = "main"
+    timezone: str = "Europe/Moscow"
+
+    @field_validator("timezone")
+    @classmethod
+    def _exists(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            pass
+        else:
+            return value
+        raise ValueError(f"{value} is no time zone; write it as Europe/Moscow")
+
+
+class ReleaseSettings(Frozen):
+    """When months are closed and how strictly hidden ratings are published."""
+
+    profile: ProfileName = "default"
+    freeze_day: Annotated[int, Field(ge=1, le=28)] = 8
+
+
+class WarehouseSettings(Frozen):
+    """An embedded folder or a server, never both."""
+
+    path: Path | None = None
+    url: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> WarehouseSettings:
+        if self.path is not None and self.url is not None:
+            raise ValueError("path and url exclude each other: keep one")
+        return self
+
+
+class VaultSettings(Frozen):
+    """Where identities are kept, encrypted, and for how long."""
+
+    path: Path = Path(".estafeta/vault")
+    retention_months: Annotated[int, Field(ge=8)] = 14
+
+
+class Secrets(BaseSettings):
+    """What comes from the environment alone."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    bitrix24_webhook_url: SecretStr | None = None
+    estafeta_key_file: Path | None = None
+    clickhouse_url: str | None = None
+    dagster_home: Path | None = None
+    clickhouse_password: SecretStr | None = None
+
+
+class ConfigFile(Frozen):
+    """The whole of estafeta.yaml."""
+
+    portal: PortalSettings = PortalSettings()
+    processes: Annotated[tuple[Process, ...], Field(min_length=1)]
+    policies: tuple[PolicyEntry, ...] = ()
+    release: ReleaseSettings = ReleaseSettings()
+    warehouse: WarehouseSettings = WarehouseSettings()
+    vault: VaultSettings = VaultSettings()
+
+    @model_validator(mode="after")
+    def _keys_are_unique(self) -> ConfigFile:
+        keys = [process.key for process in self.processes]
+        types = [str(process.entity_type_id) for process in self.processes]
+        for name, values in (("key", keys), ("entity_type_id", types)):
+            twice = {value for value in values if values.count(value) > 1}
+            if twice:
+                raise ValueError(f"processes: {name} {', '.join(sorted(twice))} stands twice")
+        unknown = {entry.process for entry in self.policies} - {"*", *keys}
+        if unknown:
+            raise ValueError(f"policies: no process has the key {', '.join(sorted(unknown))}")
+        return self
+
+
+class Settings:
+    """A configuration file with its secrets, and the objects made of them.
+
+    Args:
+        file: parsed estafeta.yaml.
+        folder: what relative paths start at.
+        secrets: from the environment.
+    """
+
+    def __init__(self, file: ConfigFile, folder: Path, secrets: Secrets) -> None:
+        self.file = file
+        self._folder = folder
+        self._secrets = secrets
+        self.policy = PolicyBook.build(file.policies)
+
+    @classmethod
+    def load(cls, path: Path | str | None = None) -> Settings:
+        """Reads the configuration.
+
+        Args:
+            path: the file; else ESTAFETA_CONFIG; else ./estafeta.yaml.
+
+        Raises:
+            ConfigError: the file is missing, no YAML, or says something it cannot.
+            PolicyError: its policy contradicts itself.
+        """
+        chosen = Path(path or os.environ.get("ESTAFETA_CONFIG") or DEFAULT_FILE)
+        try:
+            content = yaml.safe_load(chosen.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            problem = "does not exist; copy estafeta.example.yaml and fill it in, or name another file with --config"
+        except OSError as error:
+            problem = f"cannot be read ({error.strerror})"
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+            problem = f"is no YAML{where}: {getattr(error, 'problem', None) or 'not UTF-8'}"
+        else:
+            return cls(_validate(content, chosen), chosen.resolve().parent, Secrets())
+        raise ConfigError(f"The configuration {chosen} {problem}.")
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The portal's time zone."""
+        return ZoneInfo(self.file.portal.timezone)
+
+    @property
+    def vault_path(self) -> Path:
+        """Where the vault lies."""
+        return self._folder / self.file.vault.path
+
+    @property
+    def state_path(self) -> Path:
+        """Where Estafeta keeps what is neither vault nor warehouse: Dagster's storage, locks."""
+        return self.vault_path.parent
+
+    @property
+    def key_file(self) -> Path | None:
+        """The key file the environment names."""
+        return self._secrets.estafeta_key_file
+
+    @property
+    def dagster_home(self) -> Path | None:
+        """Dagster's storage, if the environment names one."""
+        return self._secrets.dagster_home
+
+    @property
+    def terms(self) -> Terms:
+        """What assets need to know of the configuration."""
+        release = self.file.release
+        return Terms(
+            processes=self.file.processes,
+            policy=self.policy,
+            profile_name=release.profile,
+            profile=PROFILES[release.profile],
+            freeze_day=release.freeze_day,
+        )
+
+    def portal(self) -> Bitrix24:
+        """The portal client, not yet opened.
+
+        Raises:
+            WebhookRefusedError: BITRIX24_WEBHOOK_URL is not set.
+        """
+        webhook = self._secrets.bitrix24_webhook_url
+        if webhook is None or not webhook.get_secret_value().strip():
+            raise WebhookRefusedError(
+                "BITRIX24_WEBHOOK_URL is not set: put the URL of an inbound webhook of your portal into it."
+            )
+        return Bitrix24(webhook.get_secret_value(), zone=self.zone)
+
+    def vault(self) -> Vault:
+        """The vault, opened with the key file."""
+        return Vault(self.vault_path, VaultKey.load(self.key_file))
+
+    @property
+    def warehouse_path(self) -> Path | None:
+        """Folder of the embedded warehouse; None with a server."""
+        if self._secrets.clickhouse_url or self.file.warehouse.url:
+            return None
+        return self._folder / (self.file.warehouse.path or Path(".estafeta/warehouse"))
+
+    def warehouse(self) -> Warehouse:
+        """The warehouse; CLICKHOUSE_URL overrides the file."""
+        path = self.warehouse_path
+        if path is not None:
+            return Warehouse(path=path)
+        password = self._secrets.clickhouse_password
+        return Warehouse(
+            url=self._secrets.clickhouse_url or self.file.warehouse.url,
+            password=password.get_secret_value() if password else "",
+        )
+
+
+def _validate(content: object, path: Path) -> ConfigFile:
+    if not isinstance(content, dict):
+        raise ConfigError(f"The configuration {path} is empty; copy estafeta.example.yaml and fill it in.")
+    problem = ""
+    try:
+        return ConfigFile.model_validate(content)
+    except ValidationError as error:
+        problem = _sentence(error.errors(include_url=False, include_input=False)[0])
+    except PolicyError as error:
+        problem = str(error)
+    raise ConfigError(f"The configuration {path} cannot be used: {problem}.")
+
+
+def _sentence(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+    """One mistake in words; the offending value stays out, it may be a secret in the wrong place."""
+    where = ".".join(str(part) for part in error["loc"] if part not in {"function-after", "constrained-str"})
+    match error["type"]:
+        case "extra_forbidden":
+            name = str(error["loc"][-1])
+            near = difflib.get_close_matches(name, _known_keys(), n=1)
+            return f"unknown key {where}" + (f" (did you mean {near[0]}?)" if near else "")
+        case "missing":
+            return f"{where} is missing"
+        case "value_error":
+            message = str(error["msg"]).removeprefix("Value error, ")
+            return f"{where}: {message}" if where else message
+        case _:
+            return f"{where}: {error['msg']}"
+
+
+def _known_keys() -> list[str]:
+    models = (
+        ConfigFile,
+        PortalSettings,
+        Process,
+        PolicyEntry,
+        ReleaseSettings,
+        WarehouseSettings,
+        VaultSettings,
+        Process.model_fields["fields"].annotation,
+    )
+    return [name for model in models if model is not None for name in getattr(model, "model_fields", {})]

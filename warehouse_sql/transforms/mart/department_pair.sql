@@ -1,0 +1,34 @@
+-- mart.department_pair, open scope
+-- Grain: month x rater department x ratee department x process with at least one counted rating.
+-- Source: stg.dwh_fct_rating, stg.dwh_dim_department (names today), stg.dwh_dim_process (comment threshold).
+-- Partition: scope; hidden rows are released separately and never rebuilt. Read by: department heads.
+SELECT
+    'open' AS scope,
+    period AS period_from,
+    period AS period_to,
+    process_key,
+    rater_department_id,
+    any(rater_side.name) AS rater_department,
+    ratee_department_id,
+    any(ratee_side.name) AS ratee_department,
+    multiIf(
+        uniqExactIf(rater_key, is_counted) >= 10, '10+',
+        uniqExactIf(rater_key, is_counted) >= 7, '7-9',
+        uniqExactIf(rater_key, is_counted) >= 4, '4-6',
+        '1-3'
+    ) AS rater_band,
+    avgIf(score, is_counted) AS mean_score,
+    countIf(is_counted) AS ratings,
+    countIf(is_counted AND is_five) / ratings AS share_of_fives,
+    CAST(NULL, 'Nullable(Float64)') AS coverage,
+    countIf(is_counted AND score < comment_required_below)
+        / nullIf(countIf(exclusion_code IN ('', 'unexplained') AND score < comment_required_below), 0) AS explained_share
+FROM stg.dwh_fct_rating AS rating
+INNER JOIN stg.dwh_dim_process AS process USING (process_key)
+LEFT JOIN stg.dwh_dim_department AS rater_side
+    ON rating.rater_department_id = rater_side.department_id AND rater_side.is_current
+LEFT JOIN stg.dwh_dim_department AS ratee_side
+    ON rating.ratee_department_id = ratee_side.department_id AND ratee_side.is_current
+WHERE mode = 'open'
+GROUP BY period, process_key, rater_department_id, ratee_department_id
+HAVING ratings > 0
