@@ -36,7 +36,7 @@ def guarded(step: Step) -> Step:
             except Exception as error:
                 if _speaks_plainly(error):
                     raise
-                problem = _wordless(error)
+                problem = wordless(error)
             if problem:
                 raise problem
 
@@ -49,7 +49,7 @@ def guarded(step: Step) -> Step:
         except Exception as error:
             if _speaks_plainly(error):
                 raise
-            problem = _wordless(error)
+            problem = wordless(error)
         raise problem
 
     return call  # type: ignore[return-value]
@@ -59,7 +59,8 @@ def _speaks_plainly(error: Exception) -> bool:
     return type(error).__module__.split(".")[0] in OURS or isinstance(error, dg.DagsterError | dg.Failure)
 
 
-def _wordless(error: Exception) -> UnforeseenError:
+def wordless(error: Exception) -> UnforeseenError:
+    """Tells an exception by its class and the place in our code, without its text."""
     frames = [
         f"{frame.name} (line {frame.lineno} of {frame.filename.rpartition('/')[2]})"
         for frame in traceback.extract_tb(error.__traceback__)

@@ -26,14 +26,14 @@ def month_range(first: str, last: str) -> dict[str, str]:
     return {RANGE_START: first, RANGE_END: last}
 
 
-def all_months() -> tuple[str, str]:
-    """The default range: every month since 2020 up to the current one."""
-    keys = MONTHS.get_partition_keys()
-    return keys[0], keys[-1]
+MONTHS_A_DAY = 14
+"""How far back the schedule looks: old months are edited and deleted too, but the vault forgets older ones."""
 
 
 @dg.schedule(job=ratings_job, cron_schedule="30 5 * * *", execution_timezone="Europe/Moscow", name="daily")
 def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Every morning, all months: ratings of old months are edited and deleted too."""
-    first, last = all_months()
-    return dg.RunRequest(run_key=f"{context.scheduled_execution_time:%Y-%m-%d}", tags=month_range(first, last))
+    """Every morning, the months the vault keeps."""
+    keys = MONTHS.get_partition_keys()
+    return dg.RunRequest(
+        run_key=f"{context.scheduled_execution_time:%Y-%m-%d}", tags=month_range(keys[-MONTHS_A_DAY:][0], keys[-1])
+    )

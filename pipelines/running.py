@@ -10,22 +10,22 @@ import contextlib
 import fcntl
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 
-from pipelines.automation import all_months, month_range, ratings_job
+from assets.periods import key_of
+from pipelines.automation import month_range, ratings_job
 from pipelines.definitions import build_defs
 from pipelines.settings import Settings
+from sources.bitrix24 import Bitrix24
+from sources.contracts import Process
+from sources.vault import Vault
 
 logger = logging.getLogger(__name__)
-
-
-class AuditFailedError(Exception):
-    """A copy broke a rule, so the published tables were left as they were."""
 
 
 class RunBusyError(Exception):
@@ -51,7 +51,6 @@ class RunReport:
 
 def execute(
     settings: Settings,
-    config_file: Path | str,
     *,
     first: str | None = None,
     last: str | None = None,
@@ -60,10 +59,9 @@ def execute(
     """Runs the job for a range of months and reads its record from the warehouse.
 
     Args:
-        settings: the configuration, for lock and storage.
-        config_file: the same, for the resources.
-        first: first month ("2026-01"); default: 2020-01.
-        last: last month; default: the current one.
+        settings: the configuration.
+        first: first month ("2026-01"); default: the oldest that portal or vault know.
+        last: last month; default: the portal's current one.
         accept_deletions: whether a mass deletion is believed.
 
     Raises:
@@ -71,22 +69,40 @@ def execute(
         AuditFailedError: a check failed; the message names it.
         Exception: whatever a step raised, unchanged.
     """
-    start, end = all_months()
-    with run_lock(settings.state_path), _instance(settings) as instance:
-        result = (
-            build_defs(config_file=str(config_file))
-            .get_job_def(ratings_job.name)
-            .execute_in_process(
-                instance=instance,
-                tags=month_range(first or start, last or end),
-                run_config={
-                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                    "ops": {"vault__raw": {"config": {"accept_deletions": accept_deletions}}},
-                },
-                raise_on_error=True,
-            )
+    with run_lock(settings.state_path), _instance(settings) as instance, settings.portal() as portal:
+        vault = settings.vault()
+        if first is None or last is None:
+            start, end = default_range(portal, vault, settings.file.processes)
+            first, last = first or start, last or end
+        logger.info("run: %s to %s", first, last)
+        job = build_defs(
+            resource_overrides={
+                "portal": portal,
+                "vault": vault,
+                "warehouse": settings.warehouse(),
+                "terms": settings.terms,
+            }
+        ).resolve_job_def(ratings_job.name)
+        result = job.execute_in_process(
+            instance=instance,
+            tags=month_range(first, last),
+            run_config={
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                "ops": {"vault__raw": {"config": {"accept_deletions": accept_deletions}}},
+            },
         )
-        return read_report(settings, result.run_id)
+    return read_report(settings, result.run_id)
+
+
+def default_range(portal: Bitrix24, vault: Vault, processes: Sequence[Process]) -> tuple[str, str]:
+    """Every month that can hold a rating: from the oldest one of portal and vault to the portal's current one.
+
+    Dagster writes an event per asset and month, 25 ms each, so empty years before the first rating would cost more
+    than the work itself.
+    """
+    current = key_of(portal.now.date())
+    oldest = portal.first_period(processes)
+    return min([*vault.periods("raw")[:1], key_of(oldest) if oldest else current, current]), current
 
 
 def read_report(settings: Settings, run_id: str) -> RunReport:
@@ -140,5 +156,3 @@ def _instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     reference = InstanceRef.from_dir(str(home), overrides={"telemetry": {"enabled": False}})
     with dg.DagsterInstance.from_ref(reference) as instance:
         yield instance
-
-

@@ -128,11 +128,12 @@ class Settings:
         self.policy = PolicyBook.build(file.policies)
 
     @classmethod
-    def load(cls, path: Path | str | None = None) -> Settings:
+    def load(cls, path: Path | str | None = None, secrets: Secrets | None = None) -> Settings:
         """Reads the configuration.
 
         Args:
             path: the file; else ESTAFETA_CONFIG; else ./estafeta.yaml.
+            secrets: instead of those of the environment.
 
         Raises:
             ConfigError: the file is missing, no YAML, or says something it cannot.
@@ -150,7 +151,7 @@ class Settings:
             where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
             problem = f"is no YAML{where}: {getattr(error, 'problem', None) or 'not UTF-8'}"
         else:
-            return cls(_validate(content, chosen), chosen.resolve().parent, Secrets())
+            return cls(_validate(content, chosen), chosen.resolve().parent, secrets or Secrets())
         raise ConfigError(f"The configuration {chosen} {problem}.")
 
     @property

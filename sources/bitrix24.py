@@ -405,6 +405,36 @@ class Bitrix24:
                 raise ContractBrokenError("crm.item.get returned neither an item nor an error")
         return ratings_table(process, alive, portal.definitions, portal.failure_stages, self._zone)
 
+    def first_period(self, processes: Sequence[Process]) -> date | None:
+        """The oldest month that any element belongs to, not before 2020-01; None without elements.
+
+        Raises:
+            UnknownProcessError: an entityTypeId that the portal does not have.
+            UnknownFieldError: a mapped field that the smart process does not have.
+        """
+        self.describe(processes)
+        asked: list[tuple[str, str]] = []
+        for process in processes:
+            base = {"entityTypeId": process.entity_type_id, "start": -1}
+            born = {"order": {"createdTime": "ASC"}, "select": ["id", "createdTime"]}
+            asked.append(("createdTime", "crm.item.list?" + encode(base | born)))
+            if process.cadence == "month" and process.fields.period:
+                period = process.fields.period
+                named = {
+                    "order": {period: "ASC"},
+                    "select": ["id", period],
+                    "filter": {f">={period}": FIRST_PERIOD.isoformat()},
+                }
+                asked.append((period, "crm.item.list?" + encode(base | named)))
+        oldest: list[date] = []
+        for (field, _), result in zip(asked, self._run(self._batch([command for _, command in asked])), strict=True):
+            if isinstance(result, Refusal):
+                raise result.exception("crm.item.list")
+            items = result.get("items", []) if isinstance(result, dict) else []
+            if items and items[0].get(field):
+                oldest.append(date.fromisoformat(str(items[0][field])[:10]).replace(day=1))
+        return max(min(oldest), FIRST_PERIOD) if oldest else None
+
     # --- ratings ----------------------------------------------------------------------------------------------
 
     def _rating_walk(self, process: Process, condition: Mapping[str, Any]) -> Walk:
