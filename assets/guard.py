@@ -68,6 +68,6 @@ def wordless(error: Exception) -> UnforeseenError:
     ]
     where = " > ".join(frames[-4:]) or "a library"
     return UnforeseenError(
-        f"An unforeseen {type(error).__name__} stopped the run in {where}; nothing was published. Report it with this "
-        "line; its own text is withheld because it can quote personal data."
+        f"An unforeseen {type(error).__name__} stopped the work in {where}; published tables are whole, as before or "
+        "as after it. Report this line; the error's own text is withheld because it can quote personal data."
     )

@@ -39,11 +39,11 @@ def load_run(
     months = months_asked(context)
     verdicts = read_months(vault, "checked", [key_of(period) for period in months], CHECKED_COLUMNS).to_pandas()
     with warehouse.session("swap") as db:
-        changed = db.swap(context.run_id)
+        changed = db.swap(context.run.run_id)
         counted = int(verdicts["is_counted"].sum())
         record = [
             {
-                "run_id": context.run_id,
+                "run_id": context.run.run_id,
                 "finished_at": datetime.now(UTC).replace(microsecond=0),
                 "table_name": target.full_name,
                 "period_from": months[0],
@@ -57,7 +57,7 @@ def load_run(
             for target in PUBLISHED
         ]
         db.insert("ops.load_run", pa.Table.from_pylist(record))
-        db.insert("ops.load_count", pa.Table.from_pylist(_counts(context.run_id, verdicts, vault, months)))
+        db.insert("ops.load_count", pa.Table.from_pylist(_counts(context.run.run_id, verdicts, vault, months)))
     for row in record:
         logger.info(
             "warehouse: %s: %d rows%s", row["table_name"], row["rows_written"], ", changed" if row["is_changed"] else ""

@@ -85,10 +85,13 @@ def write_months(
     notes: Mapping[str, str] | None = None,
 ) -> None:
     """Writes a frame month by month; a month whose snapshot already holds these rows is left alone."""
-    table = pa.Table.from_pandas(rows[columns.names], columns, preserve_index=False).replace_schema_metadata(None)
+    # An empty frame has lost its types, and Arrow will not guess a date.
+    table = columns.empty_table()
+    if not rows.empty:
+        table = pa.Table.from_pandas(rows[columns.names], columns, preserve_index=False).replace_schema_metadata(None)
     months = pd.to_datetime(rows["period"]).dt.strftime("%Y-%m").to_numpy()
     for key in keys:
-        part = table.filter(pa.array(months == key)).sort_by([("process_key", "ascending"), ("rating_id", "ascending")])
+        part = table.filter(pa.array(months == key, pa.bool_())).sort_by([("process_key", "ascending"), ("rating_id", "ascending")])
         if vault.has(dataset, key):
             before = vault.read(dataset, key).replace_schema_metadata(None)
             if before.schema == part.schema and before.equals(part):

@@ -149,4 +149,6 @@ def _last_month(start: date) -> date:
 
 
 def _write(vault: Vault, dataset: str, rows: pd.DataFrame, columns: pa.Schema) -> None:
-    vault.write(dataset, CURRENT, pa.Table.from_pandas(rows, columns, preserve_index=False))
+    # An empty frame has lost its types, and Arrow will not guess a date.
+    table = columns.empty_table() if rows.empty else pa.Table.from_pandas(rows, columns, preserve_index=False)
+    vault.write(dataset, CURRENT, table)

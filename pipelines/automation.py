@@ -15,7 +15,6 @@ RANGE_END = "dagster/asset_partition_range_end"
 ratings_job = dg.define_asset_job(
     "ratings",
     selection=dg.AssetSelection.all(),
-    partitions_def=MONTHS,
     executor_def=dg.in_process_executor,
     description="From the portal to the published tables, for a range of months in one run.",
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -25,6 +26,9 @@ from sources.vault import Vault, VaultKey
 from warehouse_sql.warehouse import Warehouse
 
 DEFAULT_FILE = Path("estafeta.yaml")
+
+_QUOTED = re.compile(r"""(?<= )(["'])[^<"'].+?\1""")
+"""A name that YAML quotes in its complaint may be a secret that starts with * or !; tokens like '<scalar>' are none."""
 
 
 class ConfigError(Exception):
@@ -46,7 +50,7 @@ class PortalSettings(Frozen):
             pass
         else:
             return value
-        raise ValueError(f"{value} is no time zone; write it as Europe/Moscow")
+        raise ValueError("this is no time zone; write it as Europe/Moscow")
 
 
 class ReleaseSettings(Frozen):
@@ -79,7 +83,7 @@ class VaultSettings(Frozen):
 class Secrets(BaseSettings):
     """What comes from the environment alone."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
 
     bitrix24_webhook_url: SecretStr | None = None
     estafeta_key_file: Path | None = None
@@ -146,10 +150,14 @@ class Settings:
             problem = "does not exist; copy estafeta.example.yaml and fill it in, or name another file with --config"
         except OSError as error:
             problem = f"cannot be read ({error.strerror})"
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError:
+            problem = "is no YAML: not UTF-8"
+        except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-            problem = f"is no YAML{where}: {getattr(error, 'problem', None) or 'not UTF-8'}"
+            problem = f"is no YAML{where}: {_QUOTED.sub('…', getattr(error, 'problem', None) or 'a control character')}"
+        except ValueError:
+            problem = "is no YAML: it holds a date or time that does not exist"
         else:
             return cls(_validate(content, chosen), chosen.resolve().parent, secrets or Secrets())
         raise ConfigError(f"The configuration {chosen} {problem}.")

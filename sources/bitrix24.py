@@ -22,7 +22,7 @@ import logging
 import random
 import re
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from types import TracebackType
@@ -125,7 +125,7 @@ class Refusal:
     @classmethod
     def read(cls, error: object, description: object) -> Refusal:
         """Reads `error`/`error_description`; codes are compared case-insensitively."""
-        return cls(str(error or "").upper(), redact(str(description or ""))[:200])
+        return cls(redact(str(error or "")).upper()[:100], redact(str(description or ""))[:200])
 
     def exception(self, method: str) -> PortalError:
         """The exception class and sentence for a refusal that will not pass."""
@@ -205,12 +205,19 @@ class Walk:
         return f"$result{path}"
 
     def page(self, result: object) -> list[dict[str, Any]]:
-        """Rows of one command's result; PHP writes an empty map as a list."""
-        for name in self.rows:
-            result = result.get(name, []) if isinstance(result, dict) else []
-        if not isinstance(result, list):
-            raise ContractBrokenError(f"{self.method} returned {type(result).__name__} where a list was promised")
-        return result
+        """Rows of one command's result."""
+        return _rows(result, self.rows, self.method)
+
+
+def _rows(result: object, path: Sequence[str], method: str) -> list[dict[str, Any]]:
+    """The list at a path of a result. PHP writes an empty map as []; anything else that is missing is no empty list."""
+    for name in path:
+        if result == []:
+            break
+        result = result.get(name) if isinstance(result, dict) else None
+    if not isinstance(result, list):
+        raise ContractBrokenError(f"{method} returned {type(result).__name__} where a list was promised")
+    return result
 
 
 def encode(params: Mapping[str, Any]) -> str:
@@ -265,7 +272,7 @@ class Bitrix24:
         try:
             self._runner.run(self._open())
         except BaseException:
-            self._runner.close()
+            self._close()
             raise
         return self
 
@@ -276,7 +283,12 @@ class Bitrix24:
         try:
             self._runner.run(self._stack.aclose())
         finally:
-            self._runner.close()
+            self._close()
+
+    def _close(self) -> None:
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.close()
 
     async def _open(self) -> None:
         session = await self._stack.enter_async_context(
@@ -352,8 +364,7 @@ class Bitrix24:
         for result in self._run(self._batch(commands)):
             if isinstance(result, Refusal):
                 raise result.exception("tasks.task.list")
-            rows = result.get("tasks", []) if isinstance(result, dict) else []
-            tasks += parse_records(Task, rows, "tasks.task.list")
+            tasks += parse_records(Task, _rows(result, ("tasks",), "tasks.task.list"), "tasks.task.list")
         if not {task.id for task in tasks} <= set(wanted):
             raise ContractBrokenError("tasks.task.list returned tasks nobody asked for: it ignores the filter by ID")
         return tasks
@@ -395,14 +406,15 @@ class Bitrix24:
             for rating_id in rating_ids
         ]
         alive: list[dict[str, Any]] = []
-        for result in self._run(self._batch(commands)):
+        for rating_id, result in zip(rating_ids, self._run(self._batch(commands)), strict=True):
             if isinstance(result, Refusal):
                 if result.code != "NOT_FOUND":
                     raise result.exception("crm.item.get")
-            elif isinstance(result, dict) and isinstance(result.get("item"), dict):
-                alive.append(result["item"])
-            else:
-                raise ContractBrokenError("crm.item.get returned neither an item nor an error")
+                continue
+            item = result.get("item") if isinstance(result, dict) else None
+            if not isinstance(item, dict) or str(item.get("id")) != str(rating_id):
+                raise ContractBrokenError("crm.item.get returned neither the item asked for nor an error")
+            alive.append(item)
         return ratings_table(process, alive, portal.definitions, portal.failure_stages, self._zone)
 
     def first_period(self, processes: Sequence[Process]) -> date | None:
@@ -462,10 +474,11 @@ class Bitrix24:
             return [created]
         period = process.fields.period
         return [
-            {f">={period}": first.isoformat(), f"<{period}": end.isoformat()},
             created | {f"={period}": ""},
             created | {f"<{period}": FIRST_PERIOD.isoformat()},
             created | {f">={period}": end.isoformat()},
+            # Last: a rating whose missing month is filled in between two walks is read twice then, not never.
+            {f">={period}": first.isoformat(), f"<{period}": end.isoformat()},
         ]
 
     # --- descriptions -----------------------------------------------------------------------------------------
@@ -570,7 +583,7 @@ class Bitrix24:
         # PHP writes an empty map as [].
         results = result["result"] if isinstance(result["result"], dict) else {}
         errors = result.get("result_error") or {}
-        if isinstance(errors, list) or (isinstance(result["result"], list) and result["result"]):
+        if not isinstance(errors, dict) or (isinstance(result["result"], list) and result["result"]):
             raise ContractBrokenError("batch answered without the names of its commands")
         return results, {
             name: Refusal.read(error.get("error"), error.get("error_description"))
@@ -621,7 +634,8 @@ class Bitrix24:
         if not isinstance(time, dict):
             return
         if self._now is None and isinstance(time.get("date_start"), str):
-            self._now = datetime.fromisoformat(time["date_start"]).astimezone(self._zone)
+            with suppress(ValueError):
+                self._now = datetime.fromisoformat(time["date_start"]).astimezone(self._zone)
         reset, finish = time.get("operating_reset_at"), time.get("finish")
         if isinstance(reset, int | float) and isinstance(finish, int | float):
             self._operating_reset_at = max(0.0, float(reset) - float(finish))
@@ -666,7 +680,7 @@ def _without_url() -> Iterator[_Trouble]:
         trouble.kind, trouble.is_final = "connection", True
     except aiohttp.ClientResponseError as error:
         trouble.kind = f"HTTP {error.status} {type(error).__name__}"
-    except (aiohttp.ClientError, TimeoutError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except Exception as error:  # noqa: BLE001 - an empty body, say, makes it stumble over its own bookkeeping
         trouble.kind = type(error).__name__
 
 
@@ -699,13 +713,22 @@ def _read_categories(process: Process, result: object) -> list[int]:
     categories = result.get("categories") if isinstance(result, dict) else None
     if not isinstance(categories, list) or not categories:
         raise ContractBrokenError(f"crm.category.list returned no funnel of process {process.key}")
-    return [int(category["id"]) for category in categories]
+    try:
+        return [int(category["id"]) for category in categories]
+    except (KeyError, TypeError, ValueError):
+        broken = "crm.category.list returned a funnel without a readable id"
+    raise ContractBrokenError(broken)
 
 
 def _check_order(walk: Walk, page: Sequence[Mapping[str, Any]], last: int) -> int:
     """Ids must rise: a portal that ignores order or cursor would make rows vanish without a word."""
     for row in page:
-        current = int(row[walk.row_id])
+        try:
+            current = int(row[walk.row_id])
+        except (KeyError, TypeError, ValueError):
+            current = 0
+        if not current:
+            raise ContractBrokenError(f"{walk.method} returned a row without a readable {walk.row_id}")
         if current <= last:
             raise ContractBrokenError(f"{walk.method} returned ids out of order: it ignores order or the id filter")
         last = current

@@ -247,7 +247,8 @@ def _score_of_text(text: str, score_values: Mapping[str, int]) -> tuple[int | No
 
 
 def _in_range(number: float) -> tuple[int | None, str]:
-    if number == int(number) and SCORE_FROM <= number <= SCORE_TO:
+    # The range first: infinity and NaN are no integers and cannot be asked.
+    if SCORE_FROM <= number <= SCORE_TO and number == int(number):
         return int(number), ""
     return None, SCORE_RANGE
 
@@ -292,9 +293,11 @@ def ratings_table(
             for role in ("rater", "ratee")
         }
         problem = None
+        if created.isna().any() or updated.isna().any():
+            problem = f"an element of process {process.key} came without createdTime or updatedTime"
     except KeyError as error:
         problem = f"an element of process {process.key} came without {error.args[0]}"
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         problem = f"an element of process {process.key} has an id, a person or a time that cannot be read"
     if problem:
         raise ContractBrokenError(f"crm.item.list broke its contract: {problem}")

@@ -162,7 +162,9 @@ class Vault:
         with pa.ipc.new_stream(sink, noted.schema) as writer:
             writer.write_table(noted)
         nonce = secrets.token_bytes(NONCE_BYTES)
-        sealed = self._cipher(period, make=True).encrypt(nonce, sink.getvalue().to_pybytes(), _file_label(dataset, period))
+        sealed = self._cipher(period, make=True).encrypt(
+            nonce, sink.getvalue().to_pybytes(), _file_label(dataset, period)
+        )
         self._replace(self._file(dataset, period), nonce + sealed)
 
     def read(self, dataset: str, period: str) -> pa.Table:

@@ -28,7 +28,7 @@ BLOCK_MODES = frozenset({"named_to_hr", "pseudonymous", "aggregate"})
 
 BLOCK_STEP = 0.25
 BLOCK_TOP = 4.75
-PAIR_STEP = 0.1
+PAIR_PARTS = 10
 PAIR_RATERS = 5
 PAIR_RATEES = 2
 
@@ -53,6 +53,8 @@ class Profile:
     def __post_init__(self) -> None:
         if self.k < 3:
             raise ValueError(f"k = {self.k} is below the floor of 3 distinct raters")
+        if self.low % BLOCK_STEP != 0:
+            raise ValueError(f"the lowest band {self.low} is no multiple of {BLOCK_STEP}: it would reach less far")
         if self.low + BLOCK_STEP / 2 <= (self.k + 8) / self.k:
             raise ValueError(
                 f"the lowest band {self.low} with k = {self.k} would let a ratee and one colluder prove a low score: "
@@ -145,7 +147,7 @@ def department_pairs(ratings: pd.DataFrame, frozen: Collection[date], quarters: 
             "period_from": cells["period_from"],
             "period_to": [date(start.year, start.month + 2, 1) for start in cells["period_from"]],
             "rater_band": [rater_band(raters) for raters in cells["raters"]],
-            "mean_score": np.floor(cells["mean"].to_numpy(dtype="float64") / PAIR_STEP + 0.5) * PAIR_STEP,
+            "mean_score": np.floor(cells["mean"].to_numpy(dtype="float64") * PAIR_PARTS + 0.5) / PAIR_PARTS,
         }
     )
 

@@ -189,7 +189,7 @@ class PolicyBook:
     ) -> tuple[Mode, str]:
         """Mode and version of one case: a rating made on `day` (None: before any entry), seen today."""
         if rater == 0 or ratee == 0:
-            return self._strictest(process)
+            return self._strictest(process, day)
         then = self._on(process, rater, ratee, day, lineage)
         now = self._on(process, rater, ratee, today, lineage)
         return now if MODES.index(now[0]) > MODES.index(then[0]) else then
@@ -216,11 +216,17 @@ class PolicyBook:
         winner = max(best, key=lambda entry: entry.valid_from)
         return winner.mode, winner.version
 
-    def _strictest(self, process: str) -> tuple[Mode, str]:
-        """Of all entries that could concern the process, and of the default unless one covers every department."""
+    def _strictest(self, process: str, day: date | None) -> tuple[Mode, str]:
+        """Of all entries that could concern the process, and of the default unless one held everywhere on the day."""
         entries = [entry for entry in self.entries if entry.process in {ANY, process}]
         verdicts = [(entry.mode, entry.version) for entry in entries]
-        if not any(entry.rater_department == ANY and entry.ratee_department == ANY for entry in entries):
+        if not any(
+            day is not None
+            and entry.valid_from <= day
+            and entry.rater_department == ANY
+            and entry.ratee_department == ANY
+            for entry in entries
+        ):
             verdicts.append((DEFAULT_MODE, DEFAULT_VERSION))
         return max(verdicts, key=lambda verdict: MODES.index(verdict[0]))
 

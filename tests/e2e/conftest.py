@@ -1,0 +1,88 @@
+"""A site: the stand-in portal, a configuration and folders of its own, run in this process."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from pydantic import SecretStr
+
+from pipelines.running import RunReport, execute
+from pipelines.settings import Secrets, Settings
+from sources.stand_in.server import StandInPortal
+from sources.stand_in.state import MOSCOW, PortalState
+from sources.vault import VaultKey
+
+NOW = datetime(2026, 11, 20, 15, 0, tzinfo=MOSCOW)
+
+
+class Site:
+    """One company with its portal, vault and warehouse."""
+
+    def __init__(self, folder: Path, state: PortalState, stack: ExitStack, **config: Any) -> None:
+        self.folder = folder
+        self.state = state
+        self.portal = stack.enter_context(StandInPortal(state, rate_per_second=None))
+        self.file = folder / "estafeta.yaml"
+        self.key = folder / "key"
+        VaultKey.create(self.key)
+        self.config = copy.deepcopy(state.config) | {
+            "warehouse": {"path": "warehouse"},
+            "vault": {"path": "vault"},
+        } | config
+        self.file.write_text(yaml.safe_dump(self.config, allow_unicode=True), encoding="utf-8")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the command line needs in its environment."""
+        return {"BITRIX24_WEBHOOK_URL": self.portal.webhook, "ESTAFETA_KEY_FILE": str(self.key)}
+
+    @property
+    def settings(self) -> Settings:
+        secrets = Secrets(bitrix24_webhook_url=SecretStr(self.portal.webhook), estafeta_key_file=self.key)
+        return Settings.load(self.file, secrets)
+
+    def run(self, **options: Any) -> RunReport:
+        return execute(self.settings, **options)
+
+    def rows(self, sql: str) -> pd.DataFrame:
+        with self.settings.warehouse().session("test") as db:
+            return db.query(sql).to_pandas()
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Every published row of every database but ops, which remembers runs."""
+        with self.settings.warehouse().session("test") as db:
+            names = db.rows(
+                "SELECT concat(database, '.', name) AS name FROM system.tables "
+                "WHERE database IN ('dwh', 'hr', 'mart') OR (database = 'ops' AND name LIKE 'release%') ORDER BY name"
+            )
+            return {row["name"]: db.query(f"SELECT * FROM {row['name']} ORDER BY ALL").to_pandas() for row in names}
+
+
+def open_everything(state: PortalState) -> PortalState:
+    """Lets every rating out as a row, so that facts can be compared with the truth."""
+    state.config["policies"] = [{"process": "*", "valid_from": "2020-01-01", "mode": "open"}]
+    return state
+
+
+@pytest.fixture
+def make_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    with ExitStack() as stack:
+
+        def make(state: PortalState, name: str = "site", **config: Any) -> Site:
+            folder = tmp_path / name
+            folder.mkdir()
+            return Site(folder, state, stack, **config)
+
+        yield make
+
+
+def later(**delta: float) -> datetime:
+    return NOW + timedelta(**delta)
