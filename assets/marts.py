@@ -60,8 +60,7 @@ def department_pair(
                 "rater_department": names.get(row["rater_department_id"], ""),
                 "ratee_department": names.get(row["ratee_department_id"], ""),
             }
-            for row in vault.read("released_pair", CURRENT).to_pylist()
-            if row["period_from"] in windows
+            for row in _in_windows(vault.read("released_pair", CURRENT).to_pylist(), windows, "period_from")
         ]
         _publish_hidden(db, target.staged, "department_pair", rows, windows, portal.now.date(), terms)
         return described(db, target)
@@ -88,9 +87,8 @@ def rating_block(
     stamp = {"policy_version": policy_digest(terms.policy), "released_at": today}
     with warehouse.session(target.full_name) as db:
         windows = _new_windows(db, vault, "rating_block")
-        rows = [
-            row | stamp for row in vault.read("released_block", CURRENT).to_pylist() if row["block_from"] in windows
-        ]
+        blocks = vault.read("released_block", CURRENT).to_pylist()
+        rows = [row | stamp for row in _in_windows(blocks, windows, "block_from")]
         _publish_hidden(db, target.staged, "rating_block", rows, windows, today, terms)
         return described(db, target)
 
@@ -115,17 +113,26 @@ def comment_feed(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult
 MARTS = [department_pair, rating_block, comment_feed]
 
 
-def _new_windows(db: Session, vault: Vault, cut: str) -> dict[date, date]:
-    """Frozen windows of a cut that the ledger does not hold: first month to last month."""
+def _new_windows(db: Session, vault: Vault, cut: str) -> list[dict[str, Any]]:
+    """Frozen windows of a cut that the ledger does not hold, each of one process."""
     done = {
-        row["window_from"]
-        for row in db.rows("SELECT window_from FROM ops.release_window WHERE cut = {cut:String}", {"cut": cut})
+        (row["process_key"], row["window_from"])
+        for row in db.rows(
+            "SELECT toString(process_key) AS process_key, window_from FROM ops.release_window WHERE cut = {cut:String}",
+            {"cut": cut},
+        )
     }
-    return {
-        row["window_from"]: row["window_to"]
+    return [
+        row
         for row in vault.read("released_window", CURRENT).to_pylist()
-        if row["cut"] == cut and row["window_from"] not in done
-    }
+        if row["cut"] == cut and (row["process_key"], row["window_from"]) not in done
+    ]
+
+
+def _in_windows(rows: list[dict[str, Any]], windows: list[dict[str, Any]], start: str) -> list[dict[str, Any]]:
+    """Candidate rows that fall into new windows."""
+    new = {(window["process_key"], window["window_from"]) for window in windows}
+    return [row for row in rows if (row["process_key"], row[start]) in new]
 
 
 def _publish_hidden(
@@ -133,7 +140,7 @@ def _publish_hidden(
     staged: str,
     cut: str,
     rows: Sequence[dict[str, Any]],
-    windows: dict[date, date],
+    windows: Sequence[dict[str, Any]],
     today: date,
     terms: Terms,
 ) -> None:
@@ -164,12 +171,7 @@ def _publish_hidden(
     if windows:
         db.insert(
             table("ops", "release_window").staged,
-            pa.Table.from_pylist(
-                [
-                    {"cut": cut, "window_from": first, "window_to": last, "released_at": today}
-                    for first, last in sorted(windows.items())
-                ]
-            ),
+            pa.Table.from_pylist([window | {"released_at": today} for window in windows]),
         )
     logger.info("release: %s: %d rows in %d new windows", cut, len(rows), len(windows))
 

@@ -91,7 +91,9 @@ def write_months(
         table = pa.Table.from_pandas(rows[columns.names], columns, preserve_index=False).replace_schema_metadata(None)
     months = pd.to_datetime(rows["period"]).dt.strftime("%Y-%m").to_numpy()
     for key in keys:
-        part = table.filter(pa.array(months == key, pa.bool_())).sort_by([("process_key", "ascending"), ("rating_id", "ascending")])
+        part = table.filter(pa.array(months == key, pa.bool_())).sort_by(
+            [("process_key", "ascending"), ("rating_id", "ascending")]
+        )
         if vault.has(dataset, key):
             before = vault.read(dataset, key).replace_schema_metadata(None)
             if before.schema == part.schema and before.equals(part):

@@ -19,7 +19,7 @@ from assets.crm import OWNERS, read_months
 from assets.guard import guarded
 from assets.periods import MONTHS
 from assets.ratings import CHECKED_COLUMNS, checked, organisation, write_months
-from assets.rules.disclosure import complete_quarters, department_pairs, ratee_blocks
+from assets.rules.disclosure import complete_quarters, department_pairs, quarter_end, quarter_start, ratee_blocks
 from assets.rules.policy import NAMED_MODES, PolicyBook
 from assets.rules.structure import freeze_date
 from assets.terms import Terms
@@ -70,7 +70,14 @@ PAIR_COLUMNS = pa.schema(
         ("mean_score", pa.float64()),
     ]
 )
-WINDOW_COLUMNS = pa.schema([("cut", pa.string()), ("window_from", pa.date32()), ("window_to", pa.date32())])
+WINDOW_COLUMNS = pa.schema(
+    [
+        ("cut", pa.string()),
+        ("process_key", pa.string()),
+        ("window_from", pa.date32()),
+        ("window_to", pa.date32()),
+    ]
+)
 MODE_COLUMNS = pa.schema([("period", pa.date32()), ("mode", pa.string()), ("ratings", pa.int64())])
 
 
@@ -101,10 +108,16 @@ def released(
     quarters = complete_quarters(frozen)
     blocks = ratee_blocks(ratings, frozen, terms.profile)
     pairs = department_pairs(ratings, frozen, quarters)
-    months_held = set(ratings["period"].unique())
+    held = ratings[["process_key", "period"]].drop_duplicates().itertuples(index=False)
+    months = {(process, month) for process, month in held if month in frozen}
+    held_quarters = {(process, quarter_start(month)) for process, month in months}
     windows = [
-        *(("rating_block", month, month) for month in sorted(frozen & months_held)),
-        *(("department_pair", start, _last_month(start)) for start in sorted(quarters) if _held(start, months_held)),
+        *(("rating_block", process, month, month) for process, month in sorted(months)),
+        *(
+            ("department_pair", process, start, quarter_end(start))
+            for process, start in sorted(held_quarters)
+            if start in quarters
+        ),
     ]
     _write(vault, "released_block", blocks, BLOCK_COLUMNS)
     _write(vault, "released_pair", pairs, PAIR_COLUMNS)
@@ -138,14 +151,6 @@ def frozen_months(vault: Vault, freeze_day: int) -> set[date]:
 def policy_digest(policy: PolicyBook) -> str:
     """Digest of the whole policy, stamped on released hidden rows."""
     return hashlib.sha256(" ".join(sorted(entry.version for entry in policy.entries)).encode()).hexdigest()[:12]
-
-
-def _held(start: date, months: set[date]) -> bool:
-    return any(date(start.year, start.month + step, 1) in months for step in range(3))
-
-
-def _last_month(start: date) -> date:
-    return date(start.year, start.month + 2, 1)
 
 
 def _write(vault: Vault, dataset: str, rows: pd.DataFrame, columns: pa.Schema) -> None:

@@ -13,9 +13,8 @@ import sys
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import click
 import typer
 
 if TYPE_CHECKING:
@@ -43,26 +42,17 @@ def main() -> None:
     # Dagster calls single-run backfills beta and says so once per asset; the behaviour is covered by our tests.
     warnings.filterwarnings("ignore", message=".*backfill_policy.*")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    for name in ("urllib3", "clickhouse_connect"):
+        # Their retries are told again, once and in a sentence, by the error that reaches us.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        app(standalone_mode=False)
-    except typer.Exit as leave:
-        sys.exit(leave.exit_code)
+        app()
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback, which could quote data
-        sys.exit(_report(error))
+        from assets.guard import wordless
 
-
-def _report(error: Exception) -> int:
-    """Prints one sentence and picks the exit status."""
-    if isinstance(error, click.exceptions.ClickException):
-        error.show(sys.stderr)
-        return 2
-    if isinstance(error, click.exceptions.Abort):
-        return 1
-    from assets.guard import wordless
-
-    text = error if isinstance(error, _known_errors()) else wordless(error)
-    print(f"estafeta: {text}", file=sys.stderr)
-    return 1
+        text = error if isinstance(error, _known_errors()) else wordless(error)
+        print(f"estafeta: {text}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _known_errors() -> tuple[type[Exception], ...]:
@@ -71,7 +61,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
     from assets.guard import UnforeseenError
     from assets.rules.deletions import MassDeletionError
     from assets.rules.policy import PolicyError
-    from pipelines.running import RunBusyError
+    from pipelines.lock import RunBusyError
     from pipelines.settings import ConfigError
     from sources.bitrix24 import PortalError
     from sources.contracts import ContractBrokenError
@@ -178,19 +168,22 @@ def forget(
     config: ConfigOption = None,
 ) -> None:
     """Destroy a month: its key and its files. Published rows stay."""
-    from pipelines.running import run_lock
+    from pipelines.lock import run_lock
 
     settings = _settings(config)
     with run_lock(settings.state_path):
         files = settings.vault().forget(period)
-    typer.echo(f"Destroyed {period}: {files} files, the key among them. What was published stays published.")
+    typer.echo(
+        f"Destroyed {period}: {files} files, the key among them. What was published stays published; a run that covers "
+        "the month reads it again as long as the portal holds it."
+    )
 
 
 @portal_app.command("serve")
 def portal_serve(
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 0,
     seed: Annotated[int, typer.Option(help="Another seed, another company.")] = 1,
-    scale: Annotated[str, typer.Option(help="tiny, demo or load.")] = "demo",
+    scale: Annotated[Literal["tiny", "demo"], typer.Option(help="How big a company.")] = "demo",
     now: Annotated[str | None, typer.Option(help="The portal's clock, ISO 8601, not ahead of the host.")] = None,
     truth: Annotated[Path | None, typer.Option(help="Write what the warehouse must hold here (JSON).")] = None,
     config_out: Annotated[
@@ -206,9 +199,7 @@ def portal_serve(
     from sources.stand_in.server import serve_forever
     from sources.stand_in.truth import rating_truth
 
-    if scale not in {"tiny", "demo"}:
-        raise typer.BadParameter("scale is tiny or demo (load comes with the hardened portal)")
-    state = generate(seed, cast("Literal['tiny', 'demo']", scale), _moment(now))
+    state = generate(seed, scale, _moment(now))
     if config_out:
         config_out.write_text(yaml.safe_dump(state.config, allow_unicode=True, sort_keys=False), encoding="utf-8")
     if truth:
@@ -234,7 +225,7 @@ def _moment(text: str | None) -> datetime | None:
 @warehouse_app.command()
 def migrate(config: ConfigOption = None) -> None:
     """Create or update the tables."""
-    from pipelines.running import run_lock
+    from pipelines.lock import run_lock
 
     settings = _settings(config)
     with run_lock(settings.state_path), settings.warehouse().session("migrate") as db:

@@ -67,7 +67,7 @@ def run_demo(console: Console) -> None:
             "and in another terminal",
             "curl -s http://127.0.0.1:8123/ --data 'SELECT * FROM mart.department_pair LIMIT 9'",
         ),
-        ("the assets in Dagster", f"ESTAFETA_CONFIG={file} .venv/bin/dagster dev -w workspace.yaml"),
+        ("the assets in Dagster", f"DAGSTER_HOME=$PWD/{FOLDER}/dagster .venv/bin/dagster dev -w workspace.yaml"),
         ("the portal by itself", ".venv/bin/estafeta portal serve --config-out portal.yaml"),
     ):
         console.print(f"  {what:24} [bold]{command}[/bold]", soft_wrap=True)

@@ -13,6 +13,7 @@ import dagster as dg
 from pydantic import Field
 
 from assets.terms import Terms
+from pipelines.lock import run_lock
 from pipelines.settings import Settings
 from sources.bitrix24 import Bitrix24
 from sources.vault import Vault
@@ -34,8 +35,9 @@ class PortalResource(Configured):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Bitrix24]:  # noqa: ARG002
-        """Opens the client and closes it when the run ends."""
-        with self.settings().portal() as portal:
+        """Opens the client and closes it when the run ends; holds the run lock meanwhile."""
+        settings = self.settings()
+        with run_lock(settings.state_path), settings.portal() as portal:
             yield portal
 
 

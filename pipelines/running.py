@@ -7,19 +7,17 @@ command line (`cli.py`).
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import dagster as dg
-from dagster._core.instance.ref import InstanceRef
+import yaml
 
 from assets.periods import key_of
 from pipelines.automation import month_range, ratings_job
 from pipelines.definitions import build_defs
+from pipelines.lock import run_lock
 from pipelines.settings import Settings
 from sources.bitrix24 import Bitrix24
 from sources.contracts import Process
@@ -27,9 +25,8 @@ from sources.vault import Vault
 
 logger = logging.getLogger(__name__)
 
-
-class RunBusyError(Exception):
-    """Another run of the same portal is at work."""
+INSTANCE = {"telemetry": {"enabled": False}, "concurrency": {"runs": {"max_concurrent_runs": 1}}}
+"""Settings of the storage that a run makes beside the vault; dagster.yaml in the repository is for a DAGSTER_HOME."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +52,7 @@ def execute(
     first: str | None = None,
     last: str | None = None,
     accept_deletions: bool = False,
+    instance: dg.DagsterInstance | None = None,
 ) -> RunReport:
     """Runs the job for a range of months and reads its record from the warehouse.
 
@@ -63,14 +61,17 @@ def execute(
         first: first month ("2026-01"); default: the oldest that portal or vault know.
         last: last month; default: the portal's current one.
         accept_deletions: whether a mass deletion is believed.
+        instance: Dagster's storage; default: that of DAGSTER_HOME, or a folder beside the vault.
 
     Raises:
         RunBusyError: another run holds the lock.
         AuditFailedError: a check failed; the message names it.
         Exception: whatever a step raised, unchanged.
     """
-    with run_lock(settings.state_path), _instance(settings) as instance, settings.portal() as portal:
+    storage = contextlib.nullcontext(instance) if instance else _instance(settings)
+    with run_lock(settings.state_path), storage as instance, settings.portal() as portal:
         vault = settings.vault()
+        vault.clean()
         if first is None or last is None:
             start, end = default_range(portal, vault, settings.file.processes)
             first, last = first or start, last or end
@@ -127,24 +128,6 @@ def read_report(settings: Settings, run_id: str) -> RunReport:
 
 
 @contextlib.contextmanager
-def run_lock(state: Path) -> Iterator[None]:
-    """Holds the portal's run lock; the system drops it when the process dies, however it dies."""
-    state.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(state / "run.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        busy = False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            busy = True
-        if busy:
-            raise RunBusyError("Another run of this portal is at work; wait until it ends.")
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
 def _instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """Dagster's storage: DAGSTER_HOME if set, so that its UI shows the run, else a folder beside the vault."""
     if settings.dagster_home:
@@ -153,6 +136,7 @@ def _instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
         return
     home = settings.state_path / "dagster"
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    reference = InstanceRef.from_dir(str(home), overrides={"telemetry": {"enabled": False}})
-    with dg.DagsterInstance.from_ref(reference) as instance:
+    if not (home / "dagster.yaml").exists():
+        (home / "dagster.yaml").write_text(yaml.safe_dump(INSTANCE), encoding="utf-8")
+    with dg.DagsterInstance.from_config(str(home)) as instance:
         yield instance

@@ -87,7 +87,8 @@ class Secrets(BaseSettings):
 
     bitrix24_webhook_url: SecretStr | None = None
     estafeta_key_file: Path | None = None
-    clickhouse_url: str | None = None
+    # Its user part may hold a password.
+    clickhouse_url: Annotated[str | None, Field(repr=False)] = None
     dagster_home: Path | None = None
     clickhouse_password: SecretStr | None = None
 
@@ -114,6 +115,21 @@ class ConfigFile(Frozen):
         if unknown:
             raise ValueError(f"policies: no process has the key {', '.join(sorted(unknown))}")
         return self
+
+
+class _OneKeyOnce(yaml.SafeLoader):
+    """YAML keeps the last of two equal keys: a second `policies:` would silently drop the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value} stands twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 class Settings:
@@ -145,7 +161,7 @@ class Settings:
         """
         chosen = Path(path or os.environ.get("ESTAFETA_CONFIG") or DEFAULT_FILE)
         try:
-            content = yaml.safe_load(chosen.read_text(encoding="utf-8"))
+            content = yaml.load(chosen.read_text(encoding="utf-8"), Loader=_OneKeyOnce)  # noqa: S506 - a safe loader
         except FileNotFoundError:
             problem = "does not exist; copy estafeta.example.yaml and fill it in, or name another file with --config"
         except OSError as error:
@@ -242,7 +258,10 @@ def _validate(content: object, path: Path) -> ConfigFile:
     try:
         return ConfigFile.model_validate(content)
     except ValidationError as error:
-        problem = _sentence(error.errors(include_url=False, include_input=False)[0])
+        errors = error.errors(include_url=False, include_input=False)
+        # A misspelt key is unknown and makes the right one missing: the misspelling is what helps.
+        unknown = [entry for entry in errors if entry["type"] == "extra_forbidden"]
+        problem = _sentence((unknown or errors)[0])
     except PolicyError as error:
         problem = str(error)
     raise ConfigError(f"The configuration {path} cannot be used: {problem}.")

@@ -268,26 +268,23 @@ class Bitrix24:
         return "Bitrix24(***)"
 
     def __enter__(self) -> Self:
-        self._runner = asyncio.Runner()
+        runner = self._runner = asyncio.Runner()
         try:
-            self._runner.run(self._open())
+            runner.run(self._open())
         except BaseException:
-            self._close()
+            self._runner = None
+            runner.close()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._runner is not None  # noqa: S101 - __enter__ made it
-        try:
-            self._runner.run(self._stack.aclose())
-        finally:
-            self._close()
-
-    def _close(self) -> None:
         runner, self._runner = self._runner, None
-        if runner is not None:
+        assert runner is not None  # noqa: S101 - __enter__ made it
+        try:
+            runner.run(self._stack.aclose())
+        finally:
             runner.close()
 
     async def _open(self) -> None:
@@ -442,9 +439,9 @@ class Bitrix24:
         for (field, _), result in zip(asked, self._run(self._batch([command for _, command in asked])), strict=True):
             if isinstance(result, Refusal):
                 raise result.exception("crm.item.list")
-            items = result.get("items", []) if isinstance(result, dict) else []
-            if items and items[0].get(field):
-                oldest.append(date.fromisoformat(str(items[0][field])[:10]).replace(day=1))
+            rows = _rows(result, ("items",), "crm.item.list")
+            if rows:
+                oldest.append(_month_of(rows[0], field, self._zone))
         return max(min(oldest), FIRST_PERIOD) if oldest else None
 
     # --- ratings ----------------------------------------------------------------------------------------------
@@ -733,6 +730,22 @@ def _check_order(walk: Walk, page: Sequence[Mapping[str, Any]], last: int) -> in
             raise ContractBrokenError(f"{walk.method} returned ids out of order: it ignores order or the id filter")
         last = current
     return last
+
+
+def _month_of(row: Mapping[str, Any], field: str, zone: ZoneInfo) -> date:
+    """First day of the month of an element: of createdTime in the portal's zone, of a date field as written."""
+    text = str(row.get(field))
+    try:
+        day = datetime.fromisoformat(text).astimezone(zone).date() if field == "createdTime" else _date_part(text)
+    except ValueError:
+        day = None
+    if day is None:
+        raise ContractBrokenError(f"crm.item.list returned an element whose {field} is no date")
+    return day.replace(day=1)
+
+
+def _date_part(text: str) -> date:
+    return date.fromisoformat(text[:10])
 
 
 def _next_month(day: date) -> date:

@@ -105,8 +105,8 @@ class Process(Frozen):
 
 
 def _number(value: object) -> int:
-    """Portal ids come as 7, "7", 0, "", None: 0 stands for none."""
-    if value is None or value == "":
+    """Portal ids come as 7, "7", 0, "", null, false: 0 stands for none."""
+    if value is None or value is False or value == "":
         return 0
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError("expected an id")
@@ -114,7 +114,9 @@ def _number(value: object) -> int:
 
 
 def _first_or_empty(value: object) -> object:
-    """PHP writes an empty map or list as [] and an absent one as null or false."""
+    """PHP writes an absent list as null or false, and one with gaps in its numbering as a map."""
+    if isinstance(value, dict):
+        return list(value.values())
     return value if isinstance(value, list) else []
 
 
@@ -282,10 +284,10 @@ def ratings_table(
     columns = process.fields.names()
     try:
         created = pd.to_datetime(
-            pd.Series([item["createdTime"] for item in items], dtype=object), utc=True, format="ISO8601"
+            pd.Series([_moment(item["createdTime"]) for item in items], dtype=object), utc=True, format="ISO8601"
         )
         updated = pd.to_datetime(
-            pd.Series([item["updatedTime"] for item in items], dtype=object), utc=True, format="ISO8601"
+            pd.Series([_moment(item["updatedTime"]) for item in items], dtype=object), utc=True, format="ISO8601"
         )
         identifiers = np.array([int(item["id"]) for item in items], dtype=np.int64)
         people = {
@@ -364,6 +366,13 @@ def _read_distinct_scores(
         key: read_score(value, definition, score_values) for key, value in dict(zip(keys, values, strict=True)).items()
     }
     return [verdicts[key] for key in keys]
+
+
+def _moment(value: object) -> object:
+    """A time as the portal writes it; null stays null. A number would be read as a date of its digits."""
+    if value is not None and not isinstance(value, str):
+        raise ValueError("expected a time")
+    return value
 
 
 def _person(value: object) -> int:

@@ -95,10 +95,10 @@ class VaultKey:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            problem = "exists already: a second key would make the vault unreadable, so it is left alone"
         except OSError as error:
             problem = f"cannot be written ({error.strerror})"
+            if path.exists():
+                problem = "exists already: a second key would make the vault unreadable, so it is left alone"
         else:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(secrets.token_bytes(KEY_BYTES))
@@ -141,12 +141,14 @@ class Vault:
         self._key = key
         self._data_keys: dict[str, AESGCM] = {}
         _make_private(path)
-        for leftover in path.glob("*/.*.tmp"):
-            # A run that was killed while writing; the finished file was never replaced.
-            leftover.unlink(missing_ok=True)
 
     def __repr__(self) -> str:
         return f"Vault({str(self._path)!r})"
+
+    def clean(self) -> None:
+        """Removes what a killed run left half-written; only for whoever holds the run lock."""
+        for leftover in self._path.glob("*/.*.tmp"):
+            leftover.unlink(missing_ok=True)
 
     def write(self, dataset: str, period: str, table: pa.Table, notes: Mapping[str, str] | None = None) -> None:
         """Replaces one snapshot atomically.

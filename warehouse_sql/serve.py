@@ -48,7 +48,8 @@ MAX_MEMORY_BYTES = 2 * 1024**3
 MAX_READ_BODY_BYTES = 4 * 1024 * 1024
 MAX_WRITE_BODY_BYTES = 1024**3
 MAX_WAITING = 256
-MAX_HOLD_SECONDS = 3.0
+# A run opens the folder about 16 times and waits this long each time while readers never pause.
+MAX_HOLD_SECONDS = 1.0
 # Three polls of FolderLock: a waiting process is sure to see the folder free.
 YIELD_SECONDS = 0.08
 RETRY_AFTER_SECONDS = 5

@@ -145,7 +145,7 @@ def department_pairs(ratings: pd.DataFrame, frozen: Collection[date], quarters: 
             "rater_department_id": cells["rater_department_id"].astype("int64"),
             "ratee_department_id": cells["ratee_department_id"].astype("int64"),
             "period_from": cells["period_from"],
-            "period_to": [date(start.year, start.month + 2, 1) for start in cells["period_from"]],
+            "period_to": [quarter_end(start) for start in cells["period_from"]],
             "rater_band": [rater_band(raters) for raters in cells["raters"]],
             "mean_score": np.floor(cells["mean"].to_numpy(dtype="float64") * PAIR_PARTS + 0.5) / PAIR_PARTS,
         }
@@ -155,6 +155,11 @@ def department_pairs(ratings: pd.DataFrame, frozen: Collection[date], quarters: 
 def quarter_start(period: date) -> date:
     """First day of the quarter a month lies in."""
     return date(period.year, period.month - (period.month - 1) % 3, 1)
+
+
+def quarter_end(start: date) -> date:
+    """First day of the last month of a quarter."""
+    return date(start.year, start.month + 2, 1)
 
 
 def complete_quarters(frozen: Collection[date]) -> set[date]:

@@ -5,8 +5,9 @@ lets out (`disclosure.py`, `assets/release.py`).
 
 The most specific entry (fewest "*") wins; of entries with the same three keys the latest one valid on the day the
 rating was made; no entry means `aggregate`. A rating keeps the stricter of its own day's mode and today's, so that
-loosening a policy never opens what was given under a promise. A department that is not known takes the strictest
-mode of the process.
+a looser line that begins today never opens what was given before it. (A line that is backdated does: its valid_from
+is a statement about the past that this module has no memory to doubt.) A department that is not known takes the
+strictest mode of the process.
 """
 
 from __future__ import annotations

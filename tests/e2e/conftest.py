@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pandas as pd
 import pytest
 import yaml
@@ -16,6 +18,7 @@ from pydantic import SecretStr
 
 from pipelines.running import RunReport, execute
 from pipelines.settings import Secrets, Settings
+from sources.stand_in.company import generate
 from sources.stand_in.server import StandInPortal
 from sources.stand_in.state import MOSCOW, PortalState
 from sources.vault import VaultKey
@@ -32,11 +35,16 @@ class Site:
         self.portal = stack.enter_context(StandInPortal(state, rate_per_second=None))
         self.file = folder / "estafeta.yaml"
         self.key = folder / "key"
-        VaultKey.create(self.key)
-        self.config = copy.deepcopy(state.config) | {
-            "warehouse": {"path": "warehouse"},
-            "vault": {"path": "vault"},
-        } | config
+        if not self.key.exists():
+            VaultKey.create(self.key)
+        self.config = (
+            copy.deepcopy(state.config)
+            | {
+                "warehouse": {"path": "warehouse"},
+                "vault": {"path": "vault"},
+            }
+            | config
+        )
         self.file.write_text(yaml.safe_dump(self.config, allow_unicode=True), encoding="utf-8")
 
     @property
@@ -50,11 +58,14 @@ class Site:
         return Settings.load(self.file, secrets)
 
     def run(self, **options: Any) -> RunReport:
-        return execute(self.settings, **options)
+        """Runs in this process with Dagster's storage in memory, which takes a third of the time."""
+        with dg.DagsterInstance.ephemeral() as instance:
+            return execute(self.settings, instance=instance, **options)
 
     def rows(self, sql: str) -> pd.DataFrame:
         with self.settings.warehouse().session("test") as db:
-            return db.query(sql).to_pandas()
+            frame: pd.DataFrame = db.query(sql).to_pandas()
+        return frame
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Every published row of every database but ops, which remembers runs."""
@@ -84,5 +95,20 @@ def make_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
         yield make
 
 
-def later(**delta: float) -> datetime:
-    return NOW + timedelta(**delta)
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[PortalState, Path]:
+    """A tiny open company and the folder its first run left: copied by tests that start from a full warehouse."""
+    state = open_everything(generate(6, "tiny", NOW))
+    folder = tmp_path_factory.mktemp("first_run")
+    with ExitStack() as stack:
+        Site(folder, state, stack).run()
+    return state, folder
+
+
+@pytest.fixture
+def tiny_site(first_run: tuple[PortalState, Path], tmp_path: Path) -> Iterator[Site]:
+    """A copy of the tiny company after its first run."""
+    state, folder = first_run
+    shutil.copytree(folder, tmp_path / "tiny", symlinks=True)
+    with ExitStack() as stack:
+        yield Site(tmp_path / "tiny", copy.deepcopy(state), stack)

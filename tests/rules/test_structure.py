@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from itertools import combinations
 from random import Random
 from typing import Any
@@ -62,7 +62,7 @@ TERMS = {"task": TASK, "month": MONTH, "directed": DIRECTED}
 
 
 def row(**values: Any) -> Record:
-    moment = datetime(2026, 4, 15, 9)
+    moment = datetime(2026, 4, 15, 9, tzinfo=UTC)
     return {
         "process_key": "task",
         "rating_id": 10,
@@ -87,7 +87,8 @@ def row(**values: Any) -> Record:
 
 
 def frame(rows: Iterable[Record]) -> pd.DataFrame:
-    return pa.Table.from_pylist(list(rows), RATING_COLUMNS).to_pandas()
+    table: pd.DataFrame = pa.Table.from_pylist(list(rows), RATING_COLUMNS).to_pandas()
+    return table
 
 
 def codes(*rows: Record, terms: dict[str, ProcessTerms] = TERMS, freeze_day: int = 8) -> list[str]:
@@ -203,11 +204,13 @@ def plain_duplicates(ratings: list[Record]) -> list[bool]:
     ]
 
 
+@settings(max_examples=60, deadline=None)
 @given(crowded_ratings())
 def test_duplicates_are_what_reading_row_by_row_finds(ratings: list[Record]) -> None:
     assert find_duplicates(frame(ratings), TERMS).tolist() == plain_duplicates(ratings)
 
 
+@settings(max_examples=15, deadline=None)
 @given(crowded_ratings(), st.randoms(use_true_random=False))
 def test_the_order_of_rows_changes_no_verdict(ratings: list[Record], chance: Random) -> None:
     shuffled = chance.sample(ratings, len(ratings))
@@ -216,6 +219,7 @@ def test_the_order_of_rows_changes_no_verdict(ratings: list[Record], chance: Ran
     pd.testing.assert_frame_equal(one, other)
 
 
+@settings(max_examples=15, deadline=None)
 @given(crowded_ratings())
 def test_deleting_the_rating_that_stands_brings_the_next_one(ratings: list[Record]) -> None:
     flags = find_duplicates(frame(ratings), TERMS)
@@ -407,7 +411,7 @@ def raw_ratings(state: PortalState) -> pd.DataFrame:
             at = table.schema.get_field_index("is_deleted")
             flags = pa.array([is_deleted] * len(table), pa.bool_())
             tables.append(table.set_column(at, RATING_COLUMNS.field("is_deleted"), flags))
-    rows = pa.concat_tables(tables).to_pandas()
+    rows: pd.DataFrame = pa.concat_tables(tables).to_pandas()
     tasks = parse_records(Task, list(state.tasks.values()), "tasks.task.list")
     for column, values in (
         ("task_setter_id", {task.id: task.setter_id for task in tasks}),
@@ -480,19 +484,17 @@ def test_a_small_company_is_judged_as_the_oracle_does(seed: int, clock: str) -> 
 @pytest.mark.parametrize(("seed", "clock", "long_ids"), [(1, CLOCKS[0], False), (2, CLOCKS[1], True)])
 def test_the_demo_company_is_judged_as_the_oracle_does(seed: int, clock: str, long_ids: bool) -> None:
     met = assert_judged_as_the_oracle_does(generate(seed, "demo", datetime.fromisoformat(clock), long_ids=long_ids))
-    assert set(EXCLUSION_CODES) - set(met) <= {"deleted"}
+    assert set(EXCLUSION_CODES) - set(met) <= {"unknown_ratee", "deleted"}
 
 
+ODD_DAYS = ("2019-12-31", "2030-01-01", *(f"2026-{month:02d}-{2 * month:02d}" for month in range(1, 12)))
 SPOILERS: dict[str, Callable[[Random, PortalState, Process], Any]] = {
     "score": lambda chance, state, process: chance.choice((None, "", " ", 0, 1, 4, 5, 6, 7, "3", "4,5", "10", "два")),
     "comment": lambda chance, state, process: chance.choice((None, "", "—", "ок", "нет", "1.2", "\u200b\u200b\u200b")),
     "rater": lambda chance, state, process: chance.choice((0, None, *state.users, 99_999)),
     "ratee": lambda chance, state, process: chance.choice((0, None, *state.users, 99_999)),
     "task": lambda chance, state, process: chance.choice((0, None, *list(state.tasks)[:20], 99_999)),
-    "period": lambda chance, state, process: chance.choice(
-        (None, "", "2019-12-31T03:00:00+03:00", "2030-01-01T03:00:00+03:00")
-        + tuple(f"2026-{month:02d}-{chance.randint(1, 28):02d}T03:00:00+03:00" for month in range(1, 12))
-    ),
+    "period": lambda chance, state, process: chance.choice([None, "", *(f"{day}T03:00:00+03:00" for day in ODD_DAYS)]),
 }
 
 

@@ -176,7 +176,7 @@ def test_a_short_page_ends_the_walk_although_the_commands_behind_it_return_rows_
 
     twist(watch)
     assert seen(read(portal, TASKLY, FEBRUARY, MARCH)) == held(TASKLY, items)
-    assert sizes[-1] == [50, 10, 50, 50]
+    assert sizes[-1] == [50, 10, 50, 10]
 
 
 @pytest.mark.parametrize("count", [1, 50, 51, 130])
@@ -203,7 +203,7 @@ def test_the_department_tree_comes_whole(portal: StandInPortal) -> None:
     assert {each.parent_id for each in found} >= {0, 1}
 
 
-@pytest.mark.parametrize("count", [1, 50, 51, 2600])
+@pytest.mark.parametrize("count", [1, 48, 49, 50, 2600])
 def test_tasks_come_by_id_and_those_that_are_gone_are_absent(portal: StandInPortal, count: int) -> None:
     template = next(iter(portal.state.tasks.values()))
     portal.state.tasks.clear()
@@ -368,6 +368,65 @@ def test_wherever_time_is_cut_each_rating_is_on_exactly_one_side(
     assert sorted(ids(early) + ids(late)) == list(range(1, len(rows) + 1))
     assert all(month < cut for month in early.column("period").to_pylist())
     assert all(month >= cut for month in late.column("period").to_pylist())
+
+
+# --- The first month ---
+
+
+def first_period(portal: StandInPortal, *processes: Process, zone: str = "Europe/Moscow") -> date | None:
+    with connect(portal, ZoneInfo(zone)) as client:
+        return client.first_period(processes)
+
+
+def test_the_first_month_is_that_of_the_oldest_element_of_any_process(portal: StandInPortal) -> None:
+    for process in PROCESSES:
+        fill(portal.state, process, [])
+    assert first_period(portal, *PROCESSES) is None
+    assert first_period(portal) is None
+    # Imports bring rows whose id is high and whose time is old.
+    fill(portal.state, BACK, [{"createdTime": f"2026-0{month}-10T10:00:00+03:00"} for month in (3, 1, 2)])
+    assert first_period(portal, *PROCESSES) == date(2026, 1, 1)
+    assert first_period(portal, TASKLY) is None
+    fill(portal.state, TASKLY, [{"createdTime": "2025-11-30T10:00:00+03:00"}])
+    assert first_period(portal, *PROCESSES) == date(2025, 11, 1)
+    fill(portal.state, TASKLY, [{"createdTime": "2016-11-30T10:00:00+03:00"}])
+    assert first_period(portal, *PROCESSES) == date(2020, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("named", "month"),
+    [
+        ("2025-12-31T03:00:00+03:00", date(2025, 12, 1)),
+        (None, date(2026, 2, 1)),
+        ("2019-12-31T03:00:00+03:00", date(2026, 2, 1)),
+        ("2027-01-01T03:00:00+03:00", date(2026, 2, 1)),
+    ],
+)
+def test_a_named_month_can_be_the_first_when_it_can_be_true(
+    portal: StandInPortal, named: str | None, month: date
+) -> None:
+    fill(portal.state, MONTHLY, [{"createdTime": "2026-02-10T10:00:00+03:00", str(MONTHLY.fields.period): named}])
+    assert first_period(portal, MONTHLY) == month
+    assert ids(read(portal, MONTHLY, month, month)) == [1]
+
+
+def test_the_first_month_is_one_of_the_portals_zone(portal: StandInPortal) -> None:
+    fill(portal.state, TASKLY, [{"createdTime": "2026-03-01T01:30:00+03:00"}])
+    assert first_period(portal, TASKLY) == MARCH
+    assert first_period(portal, TASKLY, zone="Europe/Berlin") == FEBRUARY
+    assert ids(read(portal, TASKLY, FEBRUARY, FEBRUARY, ZoneInfo("Europe/Berlin"))) == [1]
+
+
+@pytest.mark.parametrize("answer", [None, {"elements": []}, {"items": [{"id": 1}]}, {"items": [{"createdTime": "x"}]}])
+def test_a_first_month_that_cannot_be_read_fails(portal: StandInPortal, twist: Twist, answer: Any) -> None:
+    def change(method: str, params: Record, body: Any) -> Any:
+        if params["cmd"]["c0"].startswith("crm.item.list"):
+            body["result"]["result"] = {"c0": answer}
+        return body
+
+    twist(change)
+    with pytest.raises(ContractBrokenError, match=r"crm\.item\.list"):
+        first_period(portal, TASKLY)
 
 
 # --- Other people at work ---

@@ -18,13 +18,14 @@ COMMENT 'Grain: published hidden row';
 CREATE TABLE ops.release_window ${on_cluster}
 (
     cut LowCardinality(String) COMMENT 'rating_block or department_pair',
+    process_key LowCardinality(String) COMMENT 'Rated process',
     window_from Date COMMENT 'First day of the first month',
     window_to Date COMMENT 'First day of the last month',
     released_at Date COMMENT 'Portal day on which the window was closed for good'
 )
 ENGINE = ${replicated}MergeTree
-ORDER BY (cut, window_from)
-COMMENT 'Grain: window of a hidden cut that was released, with or without rows; never released again';
+ORDER BY (cut, process_key, window_from)
+COMMENT 'Grain: window of a hidden cut of a process that was released, with or without rows; never released again';
 
 CREATE TABLE ops.load_run ${on_cluster}
 (

@@ -1,0 +1,210 @@
+"""Nothing of a hidden rating leaves the vault: not in a table, log, temporary file or clear byte."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from assets.rules.policy import PolicyBook, PolicyEntry
+from assets.rules.structure import Organisation
+from sources.stand_in.company import generate
+from sources.stand_in.truth import TruthRow, rating_truth
+from tests.e2e.conftest import NOW, Site
+
+OPEN_OR_HR = {"open", "named_to_hr"}
+
+
+def modes(site: Site) -> dict[tuple[str, int], str]:
+    """Mode of every rating, decided from the truth's departments."""
+    rows = rating_truth(site.state)
+    frame = pd.DataFrame(
+        {
+            "process_key": [row.process_key for row in rows],
+            "rater_department_id": [row.rater_department_id for row in rows],
+            "ratee_department_id": [row.ratee_department_id for row in rows],
+            "rated_on": [row.rated_on for row in rows],
+        }
+    )
+    parents = {int(row["ID"]): int(row.get("PARENT") or 0) for row in site.state.departments.values()}
+    book = PolicyBook.build([PolicyEntry.model_validate(entry) for entry in site.config["policies"]])
+    mode, _ = book.resolve(frame, Organisation.build({}, parents).lineage, NOW.date())
+    return {(row.process_key, row.rating_id): value for row, value in zip(rows, mode, strict=True)}
+
+
+def files_below(*folders: Path) -> Iterator[Path]:
+    for folder in folders:
+        for path in folder.rglob("*"):
+            if path.is_file():
+                yield path
+
+
+@pytest.fixture(scope="module")
+def ran(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Site, subprocess.CompletedProcess[str], Path]]:
+    """A company with nine-digit ids, run by the command line with a temporary folder of its own."""
+    folder = tmp_path_factory.mktemp("leaks")
+    temporary = tmp_path_factory.mktemp("temporary")
+    with ExitStack() as stack:
+        site = Site(folder, generate(5, "demo", NOW, long_ids=True), stack)
+        yield site, _run(site, temporary), temporary
+
+
+def _run(site: Site, temporary: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipelines.cli", "run", "--config", str(site.file)]
+    done = subprocess.run(
+        command,
+        env=os.environ | site.environment | {"TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_hidden_ratings_stay_in_the_vault(
+    ran: tuple[Site, subprocess.CompletedProcess[str], Path],
+) -> None:
+    site, done, temporary = ran
+    mode_of = modes(site)
+    truth = {(row.process_key, row.rating_id): row for row in rating_truth(site.state)}
+    hidden = [row for key, row in truth.items() if mode_of[key] not in OPEN_OR_HR]
+    shown = [row for key, row in truth.items() if mode_of[key] in OPEN_OR_HR]
+    assert len(hidden) > 1000
+    assert len(shown) > 1000
+
+    needles = _needles(site, hidden, shown)
+    assert len(needles) > 3000
+    pattern = re.compile(b"|".join(re.escape(needle) for needle in sorted(needles, key=len, reverse=True)))
+
+    for path in files_below(site.folder, temporary):
+        found = pattern.search(path.read_bytes())
+        assert not found, f"{path.name} holds {found[0]!r} of a hidden rating"
+    for stream in (done.stdout, done.stderr):
+        assert not pattern.search(stream.encode())
+    _search_tables(site, pattern)
+
+
+def test_people_stand_only_in_dimensions_and_in_rows_that_may_name_them(
+    ran: tuple[Site, subprocess.CompletedProcess[str], Path],
+) -> None:
+    site, done, _ = ran
+    people = [
+        *(str(int(user["ID"])) for user in site.state.users.values() if int(user["ID"]) > 10**8),
+        *(str(user["LAST_NAME"]) for user in site.state.users.values() if len(user.get("LAST_NAME") or "") > 4),
+    ]
+    pattern = re.compile("|".join(re.escape(person) for person in people))
+    allowed = {
+        "dwh.dim_employee": {"employee_id", "full_name"},
+        "dwh.dim_department": {"head_employee_id"},
+        "dwh.fct_rating": {"ratee_id", "rater_key", "comment"},
+        "hr.fct_rating": {"ratee_id", "rater_id", "rater_key", "comment"},
+        "mart.comment_feed": {"ratee", "rater", "comment"},
+        # A ratee block names whom it is about, never who rated.
+        "mart.rating_block": {"ratee_id"},
+    }
+    for table, frame in _all_tables(site).items():
+        for column in frame.columns:
+            if column in allowed.get(table, set()):
+                continue
+            found = frame[column].astype("str").str.contains(pattern)
+            assert not found.any(), f"{table}.{column} names a person"
+    for path in files_below(site.folder / "dagster"):
+        assert not re.search(pattern.pattern.encode(), path.read_bytes()), f"{path.name} names a person"
+    for stream in (done.stdout, done.stderr):
+        assert not pattern.search(stream)
+
+
+def test_hidden_blocks_and_pairs_rest_on_enough_people(
+    ran: tuple[Site, subprocess.CompletedProcess[str], Path],
+) -> None:
+    site, _, _ = ran
+    mode_of = modes(site)
+    rows = pd.DataFrame(
+        [
+            {
+                "mode": mode_of[(row.process_key, row.rating_id)],
+                "process_key": row.process_key,
+                "ratee_id": row.ratee_id,
+                "rater_id": row.rater_id,
+                "month": pd.Timestamp(row.period),
+                "rater_department_id": row.rater_department_id,
+                "ratee_department_id": row.ratee_department_id,
+            }
+            for row in rating_truth(site.state)
+            if not row.exclusion_code
+        ]
+    )
+    hidden = rows[rows["mode"] != "open"]
+    blocks = site.rows("SELECT ratee_id, process_key, toString(block_from) AS block_from FROM mart.rating_block")
+    assert len(blocks) > 50
+    for block in blocks.itertuples():
+        cell = hidden[
+            (hidden["ratee_id"] == block.ratee_id)
+            & (hidden["process_key"] == block.process_key)
+            & (hidden["month"] == pd.Timestamp(str(block.block_from)))
+            & (hidden["mode"] != "department_only")
+        ]
+        assert cell["rater_id"].nunique() >= 4
+    pairs = site.rows(
+        "SELECT process_key, rater_department_id, ratee_department_id, toString(period_from) AS period_from "
+        "FROM mart.department_pair WHERE scope = 'hidden'"
+    )
+    assert len(pairs) > 5
+    for pair in pairs.itertuples():
+        start = pd.Timestamp(str(pair.period_from))
+        cell = hidden[
+            (hidden["process_key"] == pair.process_key)
+            & (hidden["rater_department_id"] == pair.rater_department_id)
+            & (hidden["ratee_department_id"] == pair.ratee_department_id)
+            & hidden["month"].between(start, start + pd.DateOffset(months=2))
+        ]
+        assert cell["rater_id"].nunique() >= 5
+        assert cell["ratee_id"].nunique() >= 2
+
+
+def _needles(site: Site, hidden: list[TruthRow], shown: list[TruthRow]) -> set[bytes]:
+    """What identifies a hidden rating: its comment with an identifier, its own id, its task's id and title.
+
+    An id or text that a shown rating has too says nothing; ids repeat between processes.
+    """
+    known = {str(row.rating_id) for row in shown} | {str(row.task_id) for row in shown}
+    comments = "\n".join(row.comment for row in shown)
+    titles = "\n".join(str(site.state.tasks[row.task_id]["title"]) for row in shown if row.task_id in site.state.tasks)
+    needles: set[str] = set()
+    for row in hidden:
+        needles |= {str(number) for number in (row.rating_id, row.task_id) if number > 10**8} - known
+        if len(row.comment) >= 12 and row.comment not in comments:
+            needles.add(row.comment)
+        task = site.state.tasks.get(row.task_id)
+        if task and str(task["title"]) not in titles:
+            needles.add(str(task["title"]))
+    return {needle.encode() for needle in needles}
+
+
+def _all_tables(site: Site) -> dict[str, pd.DataFrame]:
+    names = site.rows(
+        "SELECT concat(database, '.', name) AS name FROM system.tables "
+        "WHERE database NOT IN ('system', 'INFORMATION_SCHEMA', 'information_schema')"
+    )["name"]
+    with site.settings.warehouse().session("test") as db:
+        return {name: db.query(f"SELECT * FROM {name}").to_pandas() for name in names}
+
+
+def _search_tables(site: Site, pattern: re.Pattern[bytes]) -> None:
+    tables = _all_tables(site)
+    assert len(tables) > 15
+    for table, frame in tables.items():
+        for column in frame.columns:
+            for value in frame[column].dropna().unique():
+                assert not pattern.search(str(value).encode()), f"{table}.{column} holds something of a hidden rating"
