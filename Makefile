@@ -33,7 +33,8 @@ lint: $(VENV)/.installed-dev ## ruff, mypy (strict), import-linter, Dagster defi
 	@$(BIN)/dagster definitions validate --workspace workspace.yaml --log-level error
 
 test: lint ## All gates and tests, with coverage of rules and sources
-	@$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term
+	@$(BIN)/python -m pytest tests/rules tests/sources tests/stand_in -m "not slow" -n 2 --cov --cov-report=term
+	@$(BIN)/python -m pytest tests --ignore=tests/rules --ignore=tests/sources --ignore=tests/stand_in -m "not slow" -n 2
 
 check-slow: $(VENV)/.installed-dev ## The long suites
 	@$(BIN)/python -m pytest -m slow

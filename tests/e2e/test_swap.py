@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import pandas as pd
 import pytest
 
 from assets.checks import AuditFailedError
+from sources.stand_in.state import PortalState
 from tests.e2e.conftest import Site
 from warehouse_sql.warehouse import PublishedTable, Session
 
@@ -112,24 +114,40 @@ KILLER = """
 """
 
 
+def edit(site: Site) -> None:
+    """Edits and deletions that touch facts, marts and both months."""
+    for process in site.state.processes.values():
+        config = next(item for item in site.config["processes"] if item["entity_type_id"] == process.entity_type_id)
+        for item_id in sorted(process.items)[:5]:
+            site.portal.admin.edit_item(
+                process.entity_type_id, item_id, {config["fields"]["comment"]: "исправлено после разговора"}
+            )
+        site.portal.admin.delete_item(process.entity_type_id, max(process.items))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    first_run: tuple[PortalState, Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, pd.DataFrame]:
+    """What a run publishes after the edits when nothing disturbs it."""
+    state, folder = first_run
+    twin = tmp_path_factory.mktemp("undisturbed") / "site"
+    shutil.copytree(folder, twin, symlinks=True)
+    with ExitStack() as stack:
+        site = Site(twin, copy.deepcopy(state), stack)
+        edit(site)
+        site.run()
+        return site.tables()
+
+
 @pytest.mark.parametrize(
     ("moment", "number"),
     [("fill", 3), ("journal", 0), ("exchange", 0), ("exchange", 1), ("exchange", 3), ("journal", 1), ("clear", 0)],
 )
 def test_a_run_killed_around_the_swap_is_mended_by_the_next(
-    tiny_site: Site, tmp_path: Path, moment: str, number: int
+    tiny_site: Site, undisturbed: dict[str, pd.DataFrame], moment: str, number: int
 ) -> None:
-    for process in tiny_site.state.processes.values():
-        config = next(
-            item for item in tiny_site.config["processes"] if item["entity_type_id"] == process.entity_type_id
-        )
-        for item_id in sorted(process.items)[:5]:
-            tiny_site.portal.admin.edit_item(
-                process.entity_type_id, item_id, {config["fields"]["comment"]: "исправлено после разговора"}
-            )
-        tiny_site.portal.admin.delete_item(process.entity_type_id, max(process.items))
-    shutil.copytree(tiny_site.folder, tmp_path / "undisturbed", symlinks=True)
-
+    edit(tiny_site)
     killed = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(KILLER), moment, str(number), str(tiny_site.file)],
         env=os.environ | tiny_site.environment,
@@ -140,9 +158,4 @@ def test_a_run_killed_around_the_swap_is_mended_by_the_next(
     )
     assert killed.returncode == -9, killed.stderr
     tiny_site.run()
-    mended = tiny_site.tables()
-
-    with ExitStack() as stack:
-        undisturbed = Site(tmp_path / "undisturbed", tiny_site.state, stack)
-        undisturbed.run()
-        assert_same(mended, undisturbed.tables())
+    assert_same(tiny_site.tables(), undisturbed)
