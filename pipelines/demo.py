@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import yaml
@@ -29,7 +29,7 @@ SEED = 1
 
 def midnight() -> datetime:
     """The demo portal's clock: today at 00:00, so that a second demo of the day finds the same company."""
-    return datetime.now(MOSCOW).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(seconds=1)
+    return datetime.now(MOSCOW).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def prepare(folder: Path, state: PortalState, stamp: dict[str, object]) -> Path:

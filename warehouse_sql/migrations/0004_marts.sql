@@ -58,12 +58,3 @@ CREATE TABLE mart.rating_block ${on_cluster}
 ENGINE = ${replicated}MergeTree
 ORDER BY (ratee_id, process_key, block_from)
 COMMENT 'Grain: released ratee block of hidden ratings; written once, never changed';
-
-CREATE TABLE mart.user_access ${on_cluster}
-(
-    user_id String COMMENT 'DataLens user id',
-    department_id UInt32 COMMENT 'Department whose figures the user may see'
-)
-ENGINE = ${replicated}MergeTree
-ORDER BY (user_id, department_id)
-COMMENT 'Grain: user x department; scopes dashboards, hides nobody';

@@ -1,0 +1,91 @@
+"""SQL files: statements parse in both renderings, everything is commented, and grants open no door too many."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from string import Template
+
+import pytest
+
+from warehouse_sql.warehouse import PUBLISHED, MigrationError, Session, Warehouse, migration_files, statements
+
+ROLES = (Path(__file__).parents[2] / "warehouse_sql" / "access" / "roles.sql").read_text(encoding="utf-8")
+RENDERINGS = {
+    "single": {"on_cluster": "", "replicated": ""},
+    "cluster": {"on_cluster": "ON CLUSTER '{cluster}'", "replicated": "Replicated"},
+}
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+    return Warehouse(path=tmp_path_factory.mktemp("sql") / "warehouse")
+
+
+@pytest.fixture
+def db(warehouse: Warehouse) -> Iterator[Session]:
+    with warehouse.session("test") as session:
+        yield session
+
+
+@pytest.mark.parametrize("rendering", RENDERINGS)
+def test_every_statement_parses_on_one_server_and_on_a_cluster(db: Session, rendering: str) -> None:
+    parsed = 0
+    for file in migration_files():
+        for statement in statements(Template(file.read_text(encoding="utf-8")).substitute(RENDERINGS[rendering])):
+            db.rows("SELECT formatQuery({sql:String}) AS sql", {"sql": statement})
+            parsed += 1
+            if rendering == "cluster":
+                assert "ON CLUSTER" in statement
+    assert parsed > 20
+
+
+def test_roles_and_grants_parse(db: Session) -> None:
+    for statement in statements(ROLES):
+        db.rows("SELECT formatQuery({sql:String}) AS sql", {"sql": statement})
+
+
+def test_migrations_are_applied_once_and_an_edited_one_is_refused(db: Session) -> None:
+    applied = db.migrate()
+    assert applied == [file.name for file in migration_files()]
+    assert db.migrate() == []
+    db.command(
+        "ALTER TABLE ops.migration UPDATE sha256 = repeat('0', 64) WHERE name LIKE '0003%' SETTINGS mutations_sync = 1"
+    )
+    with pytest.raises(MigrationError, match=r"0003_ratings\.sql"):
+        db.migrate()
+    db.command("TRUNCATE TABLE ops.migration")
+    db.command("DROP DATABASE dwh SYNC")
+    for name in ("hr", "mart", "stg"):
+        db.command(f"DROP DATABASE {name} SYNC")
+    for name in ("release", "release_window", "load_run", "load_count", "swap_journal"):
+        db.command(f"DROP TABLE ops.{name} SYNC")
+    assert db.migrate() == applied
+
+
+def test_every_table_and_column_is_commented_and_has_a_plain_type(db: Session) -> None:
+    db.prepare()
+    tables = db.rows("SELECT database, name, comment FROM system.tables WHERE database IN ('dwh', 'hr', 'mart', 'ops')")
+    assert {(row["database"], row["name"]) for row in tables} >= {(t.database, t.name) for t in PUBLISHED}
+    for row in tables:
+        assert row["comment"].startswith("Grain:"), row["name"]
+    columns = db.rows("SELECT table, name, type, comment FROM system.columns WHERE database IN ('dwh', 'hr', 'mart')")
+    for column in columns:
+        assert column["comment"], f"{column['table']}.{column['name']}"
+        # What DataLens can show: see its list of ClickHouse types.
+        assert not re.search(r"Map|Tuple|JSON|AggregateFunction|Int128|Int256|IPv", column["type"]), column
+
+
+def test_hr_is_granted_to_hr_alone_and_nothing_but_select_is_granted() -> None:
+    grants = re.findall(r"GRANT (\w+) ON (\w+)\.\* TO (\w+);", ROLES)
+    assert len(grants) == ROLES.count("GRANT ")
+    assert {verb for verb, _, _ in grants} == {"SELECT"}
+    assert {role for _, database, role in grants if database == "hr"} == {"estafeta_hr"}
+    assert {role for _, database, role in grants if database == "mart"} == {
+        "estafeta_department_head",
+        "estafeta_hr",
+        "estafeta_analyst",
+    }
+    assert "stg" not in {database for _, database, _ in grants}
+    assert {database for _, database, role in grants if role == "estafeta_engineer"} == {"ops"}
