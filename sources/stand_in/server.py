@@ -56,15 +56,8 @@ def _iso(value: query.Value) -> query.Value:
     raise TypeError(f"cannot write {type(value).__name__} as JSON")
 
 
-def _encoder() -> Callable[[Any], bytes]:
-    try:
-        import orjson
-    except ModuleNotFoundError:  # only faster: the portal serves the same without it
-        return lambda value: json.dumps(value, ensure_ascii=False, default=_iso).encode()
-    return lambda value: orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
-
-
-_encode = _encoder()
+def _encode(value: query.Value) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_iso).encode()
 
 
 # --- Admin side ---------------------------------------------------------------------------------------------------
