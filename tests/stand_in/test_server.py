@@ -503,9 +503,8 @@ def test_the_truth_of_a_generated_company() -> None:
     assert listed["total"] == len(process.items)
 
 
-def test_json_without_the_fast_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "orjson", None)
-    encode = server._encoder()
+def test_dates_are_written_as_iso_texts_and_unknown_types_refused() -> None:
+    encode = server._encode
     assert json.loads(encode({"day": date(2026, 1, 2), "имя": [1, None]})) == {"day": "2026-01-02", "имя": [1, None]}
     with pytest.raises(TypeError):
         encode({"x": object()})
