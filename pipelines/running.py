@@ -25,7 +25,11 @@ from sources.vault import Vault
 
 logger = logging.getLogger(__name__)
 
-INSTANCE = {"telemetry": {"enabled": False}, "concurrency": {"runs": {"max_concurrent_runs": 1}}}
+INSTANCE = {
+    "telemetry": {"enabled": False},
+    "nux": {"enabled": False},
+    "concurrency": {"runs": {"max_concurrent_runs": 1}},
+}
 """Settings of the storage that a run makes beside the vault; dagster.yaml in the repository is for a DAGSTER_HOME."""
 
 
