@@ -1,8 +1,10 @@
 """ClickHouse's HTTP interface over the embedded engine, for DataLens, DBeaver and clickhouse-connect.
 
+Belongs here: requests, answers, opening the engine on demand. Does not belong here: what a reader may say
+(`readonly.py`), the engine's door (`engine.py`).
+
 Read-only unless a test asks for more. What the engine itself would let pass in that mode (``INTO OUTFILE``, the
-``file`` function, several statements at once, ``KILL QUERY``, ``DESCRIBE url(…)``) is refused here, on the form the
-engine's own parser gives the statement: a second parser beside it would sooner or later read something differently.
+``file`` function, several statements at once, ``KILL QUERY``, ``DESCRIBE url(…)``) is refused before it gets there.
 
 The engine is open only while there are queries, and never for long: a pipeline run waits for the same folder.
 """
@@ -38,6 +40,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from warehouse_sql.engine import EmbeddedEngine, EngineQueryError, EngineResult, WarehouseBusyError, WarehouseError
+from warehouse_sql.readonly import SAFE_TABLE_FUNCTIONS, check_statement, harmless, refusal
 
 MAX_RESULT_BYTES = 256 * 1024 * 1024
 # DataLens asks for 1 000 001. The engine counts a constant column of a result once, so bytes alone bound nothing.
@@ -57,55 +60,6 @@ _SLICE_SECONDS = 0.5
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "host.docker.internal", "testserver")
 
-_READ_KINDS = frozenset({"SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS"})
-_HARMLESS_SETTINGS = frozenset(
-    {
-        "aggregate_functions_null_for_empty",
-        "any_join_distinct_right_table_keys",
-        "cast_keep_nullable",
-        "extremes",
-        "group_by_use_nulls",
-        "join_use_nulls",
-        "joined_subquery_requires_alias",
-        "limit",
-        "max_block_size",
-        "offset",
-        "prefer_column_name_to_alias",
-        "session_timezone",
-        "transform_null_in",
-        "union_default_mode",
-    }
-)
-_HARMLESS_PREFIXES = ("output_format_", "date_time_")
-# Writes a file on this host.
-_HARMFUL_SETTINGS = frozenset({"output_format_schema"})
-
-# Table functions that reach nothing outside the warehouse; every other one is refused, those of later engines too.
-_SAFE_TABLE_FUNCTIONS = frozenset(
-    {
-        "format",
-        "generate_series",
-        "generaterandom",
-        "generateseries",
-        "merge",
-        "null",
-        "numbers",
-        "numbers_mt",
-        "primes",
-        "values",
-        "view",
-        "viewexplain",
-        "viewifpermitted",
-        "zeros",
-        "zeros_mt",
-    }
-)
-# The engine lets these through in read-only mode; as a bare name they work inside APPLY and arrayMap, so the name alone
-# is refused.
-_HARMFUL_NAME = re.compile(r"file|catboostevaluate|ai[A-Z]\w*", re.ASCII)
-_TOKEN = re.compile(
-    r"(?P<text>'(?:[^'\\]|\\.|'')*')|`(?P<quoted>(?:[^`\\]|\\.|``)*)`|(?P<word>\w+)|(?P<mark>\S)", re.DOTALL
-)
 _CANONICAL_FORMAT = re.compile(r"^FORMAT (\w+)$", re.MULTILINE)
 _PARAMETER_NAME = re.compile(r"^\w{1,128}$")
 # What clickhouse-connect asks first, to learn which settings it may send.
@@ -178,50 +132,6 @@ class Answer:
     has_rows: bool
 
 
-def harmless(settings: Mapping[str, str]) -> dict[str, str]:
-    """Those settings a reader may choose; the others are ignored, as their senders can live without them."""
-    return {
-        name: value
-        for name, value in settings.items()
-        if (name in _HARMLESS_SETTINGS or name.startswith(_HARMLESS_PREFIXES)) and name not in _HARMFUL_SETTINGS
-    }
-
-
-def _readonly(reason: str) -> EngineQueryError:
-    return EngineQueryError(f"Code: 164. DB::Exception: {reason}; this endpoint only reads the warehouse. (READONLY)")
-
-
-def check_statement(canonical: str, denied_functions: Collection[str]) -> None:
-    """Refuse what is not one harmless reading statement.
-
-    Args:
-        canonical: the statement as the engine's ``formatQuery`` writes it: one statement, no comments, no heredocs.
-        denied_functions: lower-case names of table functions that reach beyond the warehouse.
-
-    Raises:
-        EngineQueryError: with the code READONLY.
-    """
-    tokens = [(found.lastgroup or "", found.group(found.lastgroup or 0)) for found in _TOKEN.finditer(canonical)]
-    kind = next((value.upper() for group, value in tokens if group != "mark" or value != "("), "")
-    if kind not in _READ_KINDS:
-        raise _readonly(f"Cannot run a {kind[:40] or 'nameless'} statement")
-    values = [value for _, value in tokens] + ["", ""]
-    for index, (group, value) in enumerate(tokens):
-        if group in ("word", "quoted"):
-            _check_name(value, values[index + 1], denied_functions)
-        # The engine guards the statement's own clause, yet takes those of subqueries without a word.
-        if group == "word" and value.upper() == "SETTINGS" and values[index + 2] == "=":
-            raise _readonly("SETTINGS are not allowed in a statement, put them into the address")
-
-
-def _check_name(name: str, successor: str, denied_functions: Collection[str]) -> None:
-    upper = name.upper()
-    if upper == "OUTFILE" or (upper == "PARALLEL" and successor.upper() == "WITH"):
-        raise _readonly(f"{upper} is not allowed")
-    if _HARMFUL_NAME.fullmatch(name) or (successor == "(" and name.lower() in denied_functions):
-        raise _readonly(f"The function {name} is not allowed")
-
-
 class Session:
     """Runs statements on an open engine, as one kind of client may."""
 
@@ -247,7 +157,7 @@ class Session:
     def _read(self, query: Query) -> tuple[EngineResult, bool]:
         # Whatever the parser makes of it: nothing here needs the word, and it writes files where the engine runs.
         if b"outfile" in query.sql.lower():
-            raise _readonly("OUTFILE is not allowed")
+            raise refusal("OUTFILE is not allowed")
         canonical = self._canonical(query.sql)
         check_statement(canonical, self._denied_functions())
         settings = harmless(query.settings) | self._limits.settings()
@@ -322,7 +232,7 @@ class Session:
     def _denied_functions(self) -> frozenset[str]:
         if self._denied is None:
             names = self._engine.execute("SELECT name FROM system.table_functions", default_format="TSVRaw")
-            self._denied = frozenset(names.decode().lower().split()) - _SAFE_TABLE_FUNCTIONS
+            self._denied = frozenset(names.decode().lower().split()) - SAFE_TABLE_FUNCTIONS
         return self._denied
 
 

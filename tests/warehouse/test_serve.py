@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from warehouse_sql.engine import EmbeddedEngine, EngineQueryError
-from warehouse_sql.serve import ServerThread, check_statement, create_app, harmless
+from warehouse_sql.readonly import check_statement, harmless
+from warehouse_sql.serve import ServerThread, create_app
 
 ROOT = Path(__file__).parents[2]
 
