@@ -35,7 +35,7 @@ def guarded(step: Step) -> Step:
                 yield from step(*args, **kwargs)
             except Exception as error:
                 if _speaks_plainly(error):
-                    raise
+                    raise error from None
                 problem = wordless(error)
             if problem:
                 raise problem
@@ -48,7 +48,8 @@ def guarded(step: Step) -> Step:
             return step(*args, **kwargs)
         except Exception as error:
             if _speaks_plainly(error):
-                raise
+                # Without its cause and context, which are a library's and can quote data.
+                raise error from None
             problem = wordless(error)
         raise problem
 

@@ -62,6 +62,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
     from assets.rules.deletions import MassDeletionError
     from assets.rules.policy import PolicyError
     from pipelines.lock import RunBusyError
+    from pipelines.running import NothingToReadError
     from pipelines.settings import ConfigError
     from sources.bitrix24 import PortalError
     from sources.contracts import ContractBrokenError
@@ -74,6 +75,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
         ConfigError,
         ContractBrokenError,
         MassDeletionError,
+        NothingToReadError,
         PolicyError,
         PortalError,
         RunBusyError,

@@ -33,6 +33,10 @@ INSTANCE = {
 """Settings of the storage that a run makes beside the vault; dagster.yaml in the repository is for a DAGSTER_HOME."""
 
 
+class NothingToReadError(Exception):
+    """The range of months asked for is empty."""
+
+
 @dataclass(frozen=True)
 class RunReport:
     """What a run did.
@@ -69,6 +73,7 @@ def execute(
 
     Raises:
         RunBusyError: another run holds the lock.
+        NothingToReadError: the months asked for lie before the first rating.
         AuditFailedError: a check failed; the message names it.
         Exception: whatever a step raised, unchanged.
     """
@@ -79,6 +84,10 @@ def execute(
         if first is None or last is None:
             start, end = default_range(portal, vault, settings.file.processes)
             first, last = first or start, last or end
+        if first > last:
+            raise NothingToReadError(
+                f"There is no month from {first} to {last}: ratings begin in {first}; correct --from and --to."
+            )
         logger.info("run: %s to %s", first, last)
         job = build_defs(
             resource_overrides={

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
+import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -147,11 +149,12 @@ class Warehouse:
         lock = FolderLock(self.path)
         lock.acquire(self._wait_seconds)
         try:
-            client = self._connect({"interface": "chdb", "path": str(self.path)}, tag)
-            try:
-                yield Session(client, self.place)
-            finally:
-                client.close()
+            with _private_spill(self.path.with_name(f"{self.path.name}.spill")):
+                client = self._connect({"interface": "chdb", "path": str(self.path)}, tag)
+                try:
+                    yield Session(client, self.place)
+                finally:
+                    client.close()
         finally:
             lock.release()
 
@@ -427,6 +430,23 @@ class Session:
         )
 
 
+@contextmanager
+def _private_spill(folder: Path) -> Iterator[None]:
+    """Where the embedded engine's inserts spill their blocks.
+
+    The client writes every block into a temporary file and deletes it; a killed run would leave named rows in /tmp for
+    good. Here the next session, which holds the folder lock, sweeps them away.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True)
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def migration_files() -> list[Traversable]:
     """Migrations in order of their numbers."""
     folder = files("warehouse_sql") / "migrations"
@@ -474,4 +494,6 @@ def _refusals(what: str, place: str) -> Iterator[None]:
     except ClickHouseError as error:
         problem = WarehouseError(f"The warehouse {place} refused {what} ({_summary(error)}).")
     if problem:
-        raise problem
+        # Raised inside a with block that is handling the driver's exception: without `from None` its text would ride
+        # along as context, into Dagster's event log.
+        raise problem from None
