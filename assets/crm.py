@@ -140,12 +140,7 @@ def raw(
         pa.concat_tables(fresh), months, portal, described, vault, terms, accept=config.accept_deletions
     )
     ratings = _with_tasks(ratings, portal)
-    written = set(vault.periods("raw"))
-    for period in months:
-        rows = ratings.filter(pc.equal(ratings["period"], pa.scalar(period, pa.date32())))
-        # A month that was emptied keeps its snapshot, an empty one; a month that never had ratings gets none.
-        if rows.num_rows or key_of(period) in written:
-            vault.write("raw", key_of(period), rows)
+    _write_raw(vault, ratings, months)
     _note_coverage(vault, months, read_on)
     deleted = pc.sum(ratings["is_deleted"]).as_py() or 0
     return dg.MaterializeResult(
@@ -187,7 +182,7 @@ def _with_vanished(
     *,
     accept: bool,
 ) -> pa.Table:
-    """Adds what the list no longer shows: deleted ratings as last seen, and what it left out though it exists."""
+    """Adds what the list no longer shows: deleted ratings as last seen, and those that moved to another month."""
     known = read_months(vault, "raw", [key_of(period) for period in months], RATING_COLUMNS)
     known_frame = known.to_pandas()
     absent = missing(known_frame, fresh.to_pandas())
@@ -197,17 +192,11 @@ def _with_vanished(
         if ids:
             found.append(portal.vanished(process, described[process.key], ids))
     still_there = pa.concat_tables([fresh.slice(0, 0), *found])
-    inside = still_there.filter(pc.is_in(still_there["period"], pa.array(months, pa.date32())))
-    if len(inside) < len(still_there):
-        logger.warning(
-            "portal: %d ratings moved to months this run does not cover; run those months too",
-            len(still_there) - len(inside),
-        )
     deleted = missing(absent, still_there.to_pandas())
     if not accept:
         live = known_frame[~known_frame["is_deleted"].to_numpy(dtype=bool)]
         refuse_mass_deletion(Counter(live["period"]), Counter(deleted["period"]))
-    current = pa.concat_tables([fresh, inside])
+    current = pa.concat_tables([fresh, still_there])
     configured = known_frame["process_key"].isin([process.key for process in terms.processes])
     gone = known_frame[
         configured
@@ -215,6 +204,32 @@ def _with_vanished(
         & ~_identities(known_frame).isin(_identities(current.to_pandas()))
     ].assign(is_deleted=True)
     return pa.concat_tables([current, pa.Table.from_pandas(gone, RATING_COLUMNS, preserve_index=False)])
+
+
+def _write_raw(vault: Vault, ratings: pa.Table, months: list[date]) -> None:
+    """Writes the months asked for, and takes ratings that changed their month out of, or into, the others.
+
+    A rating stands in one month only. Of a month that was not asked for only a snapshot that exists is touched: a new
+    one with a single rating would replace the whole month in the warehouse.
+    """
+    asked = {key_of(period) for period in months}
+    written = vault.periods("raw")
+    here = _identities(ratings.to_pandas())
+    keys = pd.to_datetime(ratings["period"].to_pandas()).dt.strftime("%Y-%m").to_numpy()
+    for key in sorted({*asked, *written}):
+        rows = ratings.filter(pa.array(keys == key, pa.bool_()))
+        if key in asked:
+            # A month that was emptied keeps its snapshot, an empty one; a month that never had ratings gets none.
+            if rows.num_rows or key in written:
+                vault.write("raw", key, rows)
+            continue
+        before = vault.read("raw", key).replace_schema_metadata(None)
+        stays = ~_identities(before.to_pandas()).isin(here)
+        if rows.num_rows or not stays.all():
+            vault.write("raw", key, pa.concat_tables([before.filter(pa.array(stays, pa.bool_())), rows]))
+    elsewhere = sorted({str(key) for key in keys} - asked - set(written))
+    if elsewhere:
+        logger.warning("portal: ratings moved to %s, which no run has read yet; run these months", ", ".join(elsewhere))
 
 
 def _identities(frame: pd.DataFrame) -> pd.MultiIndex:

@@ -130,3 +130,23 @@ def test_only_the_months_asked_for_are_read_and_published(make_site: Callable[..
     plain = asked["exclusion_code"].ne("duplicate_rating") & found["exclusion_code"].ne("duplicate_rating")
     pd.testing.assert_frame_equal(found[plain], asked[plain], check_dtype=False)
     assert len(found) == len(asked)
+
+
+def test_a_rating_that_changes_its_month_stands_in_one_month_whatever_months_a_run_covers(
+    make_site: Callable[..., Site],
+) -> None:
+    state = open_everything(generate(8, "tiny", NOW))
+    site = make_site(state)
+    site.run()
+    monthly = next(item for item in state.config["processes"] if item["cadence"] == "month")
+    period, entity = monthly["fields"]["period"], monthly["entity_type_id"]
+    november = [
+        item_id
+        for item_id, item in state.processes[entity].items.items()
+        if str(item["createdTime"]).startswith("2026-11") and str(item[period]).startswith("2026-10")
+    ]
+    assert november
+    for target, months in (("2026-11-01", "2026-11"), ("2026-10-01", "2026-11"), ("2026-11-01", "2026-10")):
+        site.portal.admin.edit_item(entity, november[0], {period: f"{target}T03:00:00+03:00"})
+        site.run(first=months, last=months)
+        assert_equal_to_truth(site)
