@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 
 OWNERS = ["team:data-engineering"]
 
-COVERAGE_COLUMNS = pa.schema([("period", pa.date32()), ("read_on", pa.date32())])
-"""The vault dataset `coverage`: the portal's day on which each month was last read."""
+COVERAGE_COLUMNS = pa.schema([("process_key", pa.string()), ("period", pa.date32()), ("read_on", pa.date32())])
+"""The vault dataset `coverage`: the portal's day on which each month of each process was last read."""
 
 portal_people = dg.AssetSpec(
     ["bitrix24", "people"], group_name="crm", kinds={"bitrix24"}, description="Users and departments in Bitrix24."
@@ -141,7 +141,7 @@ def raw(
     )
     ratings = _with_tasks(ratings, portal)
     _write_raw(vault, ratings, months)
-    _note_coverage(vault, months, read_on)
+    _note_coverage(vault, terms, months, read_on)
     deleted = pc.sum(ratings["is_deleted"]).as_py() or 0
     return dg.MaterializeResult(
         metadata={"dagster/row_count": len(ratings), "deleted": deleted, "requests": portal.requests}
@@ -183,8 +183,10 @@ def _with_vanished(
     accept: bool,
 ) -> pa.Table:
     """Adds what the list no longer shows: deleted ratings as last seen, and those that moved to another month."""
-    known = read_months(vault, "raw", [key_of(period) for period in months], RATING_COLUMNS)
-    known_frame = known.to_pandas()
+    held = read_months(vault, "raw", [key_of(period) for period in months], RATING_COLUMNS)
+    # A process that left the configuration did not vanish from the portal: its rows wait unchanged.
+    configured = pc.is_in(held["process_key"], pa.array([process.key for process in terms.processes], pa.string()))
+    known_frame = held.filter(configured).to_pandas()
     absent = missing(known_frame, fresh.to_pandas())
     found: list[pa.Table] = []
     for process in terms.processes:
@@ -197,13 +199,17 @@ def _with_vanished(
         live = known_frame[~known_frame["is_deleted"].to_numpy(dtype=bool)]
         refuse_mass_deletion(Counter(live["period"]), Counter(deleted["period"]))
     current = pa.concat_tables([fresh, still_there])
-    configured = known_frame["process_key"].isin([process.key for process in terms.processes])
     gone = known_frame[
-        configured
-        & (known_frame["is_deleted"] | known_frame.index.isin(deleted.index))
+        (known_frame["is_deleted"] | known_frame.index.isin(deleted.index))
         & ~_identities(known_frame).isin(_identities(current.to_pandas()))
     ].assign(is_deleted=True)
-    return pa.concat_tables([current, pa.Table.from_pandas(gone, RATING_COLUMNS, preserve_index=False)])
+    return pa.concat_tables(
+        [
+            current,
+            pa.Table.from_pandas(gone, RATING_COLUMNS, preserve_index=False),
+            held.filter(pc.invert(configured)),
+        ]
+    )
 
 
 def _write_raw(vault: Vault, ratings: pa.Table, months: list[date]) -> None:
@@ -251,16 +257,33 @@ def _with_tasks(ratings: pa.Table, portal: Bitrix24) -> pa.Table:
     return ratings
 
 
-def _note_coverage(vault: Vault, months: list[date], read_on: date) -> None:
-    known = {}
-    if vault.has("coverage", CURRENT):
-        rows = vault.read("coverage", CURRENT).to_pylist()
-        known = {row["period"]: row["read_on"] for row in rows}
-    known |= dict.fromkeys(months, read_on)
-    vault.write(
-        "coverage",
-        CURRENT,
-        pa.Table.from_pylist(
-            [{"period": period, "read_on": day} for period, day in sorted(known.items())], COVERAGE_COLUMNS
-        ),
-    )
+def coverage(vault: Vault) -> dict[tuple[str, date], date]:
+    """The day on which each month of each process was last read in full."""
+    if not vault.has("coverage", CURRENT):
+        return {}
+    rows = vault.read("coverage", CURRENT).to_pylist()
+    return {(row["process_key"], row["period"]): row["read_on"] for row in rows}
+
+
+def forget(vault: Vault, period: date) -> int:
+    """Destroys a month in the vault; it no longer counts as read, so no hidden window can be closed over the gap.
+
+    Returns:
+        How many files were deleted.
+    """
+    known = {key: day for key, day in coverage(vault).items() if key[1] != period}
+    files = vault.forget(key_of(period))
+    _write_coverage(vault, known)
+    return files
+
+
+def _note_coverage(vault: Vault, terms: Terms, months: list[date], read_on: date) -> None:
+    read = {(process.key, period): read_on for process in terms.processes for period in months}
+    _write_coverage(vault, coverage(vault) | read)
+
+
+def _write_coverage(vault: Vault, known: dict[tuple[str, date], date]) -> None:
+    rows = [
+        {"process_key": process, "period": period, "read_on": day} for (process, period), day in sorted(known.items())
+    ]
+    vault.write("coverage", CURRENT, pa.Table.from_pylist(rows, COVERAGE_COLUMNS))

@@ -11,6 +11,7 @@ import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
+from assets.checks import STEPS
 from assets.crm import OWNERS, read_months
 from assets.guard import guarded
 from assets.marts import MARTS
@@ -39,6 +40,7 @@ def load_run(
     months = months_asked(context)
     verdicts = read_months(vault, "checked", [key_of(period) for period in months], CHECKED_COLUMNS).to_pandas()
     with warehouse.session("swap") as db:
+        db.require_steps(context.run.run_id, STEPS)
         changed = db.swap(context.run.run_id)
         counted = int(verdicts["is_counted"].sum())
         record = [

@@ -15,11 +15,11 @@ import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
-from assets.crm import OWNERS, read_months
+from assets.crm import OWNERS, coverage, read_months
 from assets.guard import guarded
 from assets.periods import MONTHS
 from assets.ratings import CHECKED_COLUMNS, checked, organisation, write_months
-from assets.rules.disclosure import complete_quarters, department_pairs, quarter_end, quarter_start, ratee_blocks
+from assets.rules.disclosure import complete_quarters, department_pairs, quarter_end, ratee_blocks
 from assets.rules.policy import NAMED_MODES, PolicyBook
 from assets.rules.structure import freeze_date
 from assets.terms import Terms
@@ -104,23 +104,20 @@ def released(
     rows = ratings[ratings["mode"].isin(list(NAMED_MODES))]
     write_months(vault, "released", keys, rows, RELEASED_COLUMNS)
 
-    frozen = frozen_months(vault, terms.freeze_day)
-    quarters = complete_quarters(frozen)
-    blocks = ratee_blocks(ratings, frozen, terms.profile)
-    pairs = department_pairs(ratings, frozen, quarters)
-    held = ratings[["process_key", "period"]].drop_duplicates().itertuples(index=False)
-    months = {(process, month) for process, month in held if month in frozen}
-    held_quarters = {(process, quarter_start(month)) for process, month in months}
-    windows = [
-        *(("rating_block", process, month, month) for process, month in sorted(months)),
-        *(
-            ("department_pair", process, start, quarter_end(start))
-            for process, start in sorted(held_quarters)
-            if start in quarters
-        ),
-    ]
-    _write(vault, "released_block", blocks, BLOCK_COLUMNS)
-    _write(vault, "released_pair", pairs, PAIR_COLUMNS)
+    blocks, pairs, windows = [], [], []
+    closed = frozen_months(vault, terms.freeze_day)
+    for process in terms.processes:
+        own = ratings[ratings["process_key"].eq(process.key).to_numpy(dtype=bool)]
+        frozen = closed.get(process.key, set())
+        quarters = complete_quarters(frozen)
+        blocks.append(ratee_blocks(own, frozen, terms.profile))
+        pairs.append(department_pairs(own, frozen, quarters))
+        # Windows without a rating too: one that arrives after the freeze must not make a row appear.
+        windows += [("rating_block", process.key, month, month) for month in sorted(frozen)]
+        windows += [("department_pair", process.key, start, quarter_end(start)) for start in sorted(quarters)]
+    block_rows, pair_rows = _concat(blocks, BLOCK_COLUMNS), _concat(pairs, PAIR_COLUMNS)
+    vault.write("released_block", CURRENT, block_rows)
+    vault.write("released_pair", CURRENT, pair_rows)
     _write(vault, "released_window", pd.DataFrame(windows, columns=WINDOW_COLUMNS.names), WINDOW_COLUMNS)
     counts = ratings.groupby(["period", "mode"]).size().rename("ratings").reset_index()
     _write(vault, "released_mode", counts, MODE_COLUMNS)
@@ -128,24 +125,27 @@ def released(
         "release: %d of %d ratings as rows, %d ratee blocks and %d department pairs may be published",
         len(rows),
         len(ratings),
-        len(blocks),
-        len(pairs),
+        len(block_rows),
+        len(pair_rows),
     )
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(rows),
-            "ratee_blocks": len(blocks),
-            "department_pairs": len(pairs),
+            "ratee_blocks": len(block_rows),
+            "department_pairs": len(pair_rows),
             "policy": policy_digest(terms.policy),
             **{f"mode/{name}": int(count) for name, count in ratings["mode"].value_counts().items()},
         }
     )
 
 
-def frozen_months(vault: Vault, freeze_day: int) -> set[date]:
-    """Months that were read in full after they were closed: only those may be published in hidden cuts."""
-    coverage = vault.read("coverage", CURRENT).to_pylist()
-    return {row["period"] for row in coverage if row["read_on"] >= freeze_date(row["period"], freeze_day)}
+def frozen_months(vault: Vault, freeze_day: int) -> dict[str, set[date]]:
+    """Months of each process that were read in full after they were closed: only those may enter hidden cuts."""
+    frozen: dict[str, set[date]] = {}
+    for (process, period), read_on in coverage(vault).items():
+        if read_on >= freeze_date(period, freeze_day):
+            frozen.setdefault(process, set()).add(period)
+    return frozen
 
 
 def policy_digest(policy: PolicyBook) -> str:
@@ -153,7 +153,14 @@ def policy_digest(policy: PolicyBook) -> str:
     return hashlib.sha256(" ".join(sorted(entry.version for entry in policy.entries)).encode()).hexdigest()[:12]
 
 
-def _write(vault: Vault, dataset: str, rows: pd.DataFrame, columns: pa.Schema) -> None:
+def _concat(parts: list[pd.DataFrame], columns: pa.Schema) -> pa.Table:
+    return pa.concat_tables([columns.empty_table(), *(_table(part, columns) for part in parts)])
+
+
+def _table(rows: pd.DataFrame, columns: pa.Schema) -> pa.Table:
     # An empty frame has lost its types, and Arrow will not guess a date.
-    table = columns.empty_table() if rows.empty else pa.Table.from_pandas(rows, columns, preserve_index=False)
-    vault.write(dataset, CURRENT, table)
+    return columns.empty_table() if rows.empty else pa.Table.from_pandas(rows, columns, preserve_index=False)
+
+
+def _write(vault: Vault, dataset: str, rows: pd.DataFrame, columns: pa.Schema) -> None:
+    vault.write(dataset, CURRENT, _table(rows, columns))

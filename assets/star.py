@@ -43,12 +43,14 @@ def inputs(
             logger.warning("warehouse: finished the swap of %s that an earlier run left open", name)
         for name in migrated:
             logger.info("warehouse: applied migration %s", name)
+        db.clear_stage()
         for target in PUBLISHED:
             db.stage(target, yyyymm(touched))
         rows = read_months(vault, "released", keys, RELEASED_COLUMNS)
         db.lay_down("released_rating", rows)
         db.lay_down("seen_employee", vault.read("employees", CURRENT).replace_schema_metadata(None))
         db.lay_down("seen_department", vault.read("departments", CURRENT).replace_schema_metadata(None))
+        db.note_step(context.run.run_id, "inputs")
     return dg.MaterializeResult(metadata={"dagster/row_count": len(rows)})
 
 

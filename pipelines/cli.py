@@ -170,11 +170,13 @@ def forget(
     config: ConfigOption = None,
 ) -> None:
     """Destroy a month: its key and its files. Published rows stay."""
+    from assets.crm import forget as forget_month
+    from assets.periods import period_of
     from pipelines.lock import run_lock
 
     settings = _settings(config)
     with run_lock(settings.state_path):
-        files = settings.vault().forget(period)
+        files = forget_month(settings.vault(), period_of(period))
     typer.echo(
         f"Destroyed {period}: {files} files, the key among them. What was published stays published; a run that covers "
         "the month reads it again as long as the portal holds it."

@@ -34,7 +34,7 @@ INSTANCE = {
 
 
 class NothingToReadError(Exception):
-    """The range of months asked for is empty."""
+    """The range of months asked for is empty or not there yet."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def execute(
 
     Raises:
         RunBusyError: another run holds the lock.
-        NothingToReadError: the months asked for lie before the first rating.
+        NothingToReadError: the months asked for are none, or have not begun.
         AuditFailedError: a check failed; the message names it.
         Exception: whatever a step raised, unchanged.
     """
@@ -81,12 +81,12 @@ def execute(
     with run_lock(settings.state_path), storage as instance, settings.portal() as portal:
         vault = settings.vault()
         vault.clean()
-        if first is None or last is None:
-            start, end = default_range(portal, vault, settings.file.processes)
-            first, last = first or start, last or end
-        if first > last:
+        start, end = default_range(portal, vault, settings.file.processes)
+        first, last = first or start, last or end
+        if first > last or last > end:
             raise NothingToReadError(
-                f"There is no month from {first} to {last}: ratings begin in {first}; correct --from and --to."
+                f"There is nothing to read from {first} to {last}: ratings begin in {start}, and the portal's current "
+                f"month is {end}; correct --from and --to."
             )
         logger.info("run: %s to %s", first, last)
         job = build_defs(

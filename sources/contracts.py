@@ -255,6 +255,9 @@ def _in_range(number: float) -> tuple[int | None, str]:
     return None, SCORE_RANGE
 
 
+MOST_PERSON_ID = 2**32
+"""Ids of people are 32 bits wide in the warehouse; a wider one would turn into somebody else's."""
+
 FIRST_PERIOD = date(2020, 1, 1)
 """No rating is older: partitions start here."""
 
@@ -379,7 +382,10 @@ def _person(value: object) -> int:
     """An employee field: an id, or 0, null, "" or an empty list for nobody; of a multiple field the first."""
     if isinstance(value, list):
         value = value[0] if value else 0
-    return _number(value)
+    person = _number(value)
+    if not 0 <= person < MOST_PERSON_ID:
+        raise ValueError("no person has such an id")
+    return person
 
 
 _TASK_ID = re.compile(r"(?:T_?)?(\d{1,18})")

@@ -146,9 +146,12 @@ class Vault:
         return f"Vault({str(self._path)!r})"
 
     def clean(self) -> None:
-        """Removes what a killed run left half-written; only for whoever holds the run lock."""
+        """Removes what a killed run or a killed `forget` left behind; only for whoever holds the run lock."""
         for leftover in self._path.glob("*/.*.tmp"):
             leftover.unlink(missing_ok=True)
+        for file in self._path.glob("*/*.arrow"):
+            if not (self._path / "keys" / file.stem).exists():
+                file.unlink(missing_ok=True)
 
     def write(self, dataset: str, period: str, table: pa.Table, notes: Mapping[str, str] | None = None) -> None:
         """Replaces one snapshot atomically.
@@ -196,12 +199,13 @@ class Vault:
             return reader.read_all()
 
     def has(self, dataset: str, period: str) -> bool:
-        """Whether a snapshot exists."""
-        return self._file(dataset, period).exists()
+        """Whether a snapshot exists; without its key it does not."""
+        return self._file(dataset, period).exists() and (self._path / "keys" / period).exists()
 
     def periods(self, dataset: str) -> list[str]:
         """Periods with a snapshot of the dataset, oldest first; `CURRENT` is no period."""
-        return sorted(file.stem for file in (self._path / dataset).glob("*.arrow") if _PERIOD.fullmatch(file.stem))
+        stems = (file.stem for file in (self._path / dataset).glob("*.arrow"))
+        return sorted(stem for stem in stems if _PERIOD.fullmatch(stem) and self.has(dataset, stem))
 
     def forget(self, period: str) -> int:
         """Destroys a period: its wrapped key first, so that no copy of its files can be opened again.

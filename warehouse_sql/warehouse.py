@@ -88,8 +88,8 @@ PUBLISHED = (
 )
 """In the order of the swap: dimensions, facts, marts, and last the ledger of what the marts now show."""
 
-INPUTS = ("released_rating", "seen_employee", "seen_department")
-"""Tables of `stg` that a run fills with what left the vault and empties at its end."""
+INPUTS = ("released_rating", "seen_employee", "seen_department", "run_step")
+"""Tables of `stg` that a run fills with what left the vault and with its own steps, and empties at its end."""
 
 
 def table(database: str, name: str) -> PublishedTable:
@@ -340,6 +340,24 @@ class Session:
             {"database": target.database, "name": target.name},
         )
 
+    def note_step(self, run_id: str, step: str) -> None:
+        """Notes that a step of a run is done with the copies; the first step forgets those of other runs."""
+        self.insert(f"{STAGE}.run_step", pa.table({"run_id": [run_id], "step": [step]}))
+
+    def require_steps(self, run_id: str, steps: Collection[str]) -> None:
+        """Refuses copies that this run did not make and audit: a step can be started alone in Dagster.
+
+        Raises:
+            WarehouseError: a step is missing.
+        """
+        rows = self.rows("SELECT step FROM stg.run_step WHERE run_id = {run:String}", {"run": run_id})
+        lacking = sorted(set(steps) - {row["step"] for row in rows})
+        if lacking:
+            raise WarehouseError(
+                f"The copies were not made and audited by this run ({', '.join(lacking)} missing), so nothing was "
+                "published: run the whole job `ratings`, not this step alone."
+            )
+
     # --- the swap -------------------------------------------------------------------------------------------
 
     def swap(self, swap_id: str) -> list[PublishedTable]:
@@ -371,6 +389,11 @@ class Session:
             "AND swap_id NOT IN (SELECT swap_id FROM ops.swap_journal WHERE state = 'end') ORDER BY recorded_at"
         )
         open_swap = {row["table_name"]: row["uuid"] for row in pending}
+        if not any(self._uuid(name) == uuid for name, uuid in open_swap.items()):
+            # Nothing is in place yet: the run is as good as never made, and policy may have been tightened since.
+            for swap_id in {row["swap_id"] for row in pending}:
+                self._journal(swap_id, "end", open_swap)
+            return []
         finished = []
         for target in PUBLISHED:
             wanted = open_swap.get(target.full_name)

@@ -189,7 +189,8 @@ class PolicyBook:
         today: date,
     ) -> tuple[Mode, str]:
         """Mode and version of one case: a rating made on `day` (None: before any entry), seen today."""
-        if rater == 0 or ratee == 0:
+        if rater not in lineage or ratee not in lineage:
+            # Unknown, or gone from the tree: nobody can tell any more below which department it lay.
             return self._strictest(process, day)
         then = self._on(process, rater, ratee, day, lineage)
         now = self._on(process, rater, ratee, today, lineage)

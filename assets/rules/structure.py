@@ -125,7 +125,11 @@ def find_duplicates(ratings: pd.DataFrame, terms: Mapping[str, ProcessTerms]) ->
 
 
 def check(
-    ratings: pd.DataFrame, terms: Mapping[str, ProcessTerms], organisation: Organisation, freeze_day: int
+    ratings: pd.DataFrame,
+    terms: Mapping[str, ProcessTerms],
+    organisation: Organisation,
+    freeze_day: int,
+    judged_before: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Gives every rating its departments, its comment level and its exclusion code.
 
@@ -134,12 +138,13 @@ def check(
         terms: by process key.
         organisation: people and departments.
         freeze_day: day of the next month on which a month is closed.
+        judged_before: earlier verdicts; a rating keeps the departments it was first judged with.
 
     Returns:
         The rows with rater_department_id, ratee_department_id, comment_level, exclusion_code and is_counted added.
     """
-    rater_department = organisation.departments(ratings["rater_id"])
-    ratee_department = organisation.departments(ratings["ratee_id"])
+    rater_department = _departments(ratings, organisation, "rater", judged_before)
+    ratee_department = _departments(ratings, organisation, "ratee", judged_before)
     score = ratings["score"].astype("float64")
     threshold = ratings["process_key"].map({key: term.comment_required_below for key, term in terms.items()})
     must_explain = (score < threshold.astype("float64")).to_numpy(dtype=bool)
@@ -172,6 +177,24 @@ def check(
         exclusion_code=code,
         is_counted=code == "",
     )
+
+
+def _departments(
+    ratings: pd.DataFrame, organisation: Organisation, side: str, before: pd.DataFrame | None
+) -> pd.Series[int]:
+    """Department of one side of each rating: as first judged, else today's.
+
+    The portal shows only today's departments. Judging old ratings by them would move them with the person, and a
+    person who moves into a department with an open policy would open what was given under a promise.
+    """
+    today = organisation.departments(ratings[f"{side}_id"])
+    if before is None or before.empty:
+        return today
+    keys = ["process_key", "rating_id", f"{side}_id"]
+    earlier = ratings[keys].merge(before[[*keys, f"{side}_department_id"]], on=keys, how="left")
+    first = earlier[f"{side}_department_id"].set_axis(ratings.index).fillna(UNKNOWN_DEPARTMENT).astype("int64")
+    # An unknown department is repaired when it becomes known.
+    return first.where(first != UNKNOWN_DEPARTMENT, today)
 
 
 def _wrong_direction(

@@ -12,13 +12,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pandas as pd
 import pytest
 
 from assets.checks import AuditFailedError
+from pipelines.definitions import build_defs
 from sources.stand_in.state import PortalState
 from tests.e2e.conftest import Site
-from warehouse_sql.warehouse import PublishedTable, Session
+from warehouse_sql.engine import WarehouseError
+from warehouse_sql.warehouse import PUBLISHED, PublishedTable, Session, Warehouse
 
 
 def assert_same(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) -> None:
@@ -159,3 +162,51 @@ def test_a_run_killed_around_the_swap_is_mended_by_the_next(
     assert killed.returncode == -9, killed.stderr
     tiny_site.run()
     assert_same(tiny_site.tables(), undisturbed)
+
+
+def test_the_swap_alone_publishes_nothing(tiny_site: Site) -> None:
+    """Dagster's UI can materialise one asset: copies that another run left must not go out unaudited."""
+    before = tiny_site.tables()
+    with tiny_site.settings.warehouse().session("test") as db:
+        for target in PUBLISHED:
+            db.stage(target, [202610, 202611])
+    settings = tiny_site.settings
+    defs = build_defs(
+        resource_overrides={
+            "portal": None,
+            "vault": settings.vault(),
+            "warehouse": settings.warehouse(),
+            "terms": settings.terms,
+        }
+    )
+    with dg.DagsterInstance.ephemeral() as instance, pytest.raises(WarehouseError, match="run the whole job"):
+        dg.materialize(
+            [defs.get_assets_def(["ops", "load_run"])],
+            instance=instance,
+            resources=dict(defs.resources or {}),
+            tags={
+                "dagster/asset_partition_range_start": "2026-10",
+                "dagster/asset_partition_range_end": "2026-11",
+            },
+        )
+    assert_same(tiny_site.tables(), before)
+
+
+def test_a_migration_killed_half_way_is_finished_by_the_next(tmp_path: Path) -> None:
+    warehouse = Warehouse(path=tmp_path / "warehouse")
+    with warehouse.session("test") as db, pytest.MonkeyPatch.context() as patch:
+        command = Session.command
+        calls = []
+
+        def dying(self: Session, sql: str, parameters: Any = None, what: str = "a statement") -> None:
+            calls.append(what)
+            if calls.count("migration 0003_ratings.sql") == 2:
+                raise KeyboardInterrupt
+            command(self, sql, parameters, what)
+
+        patch.setattr(Session, "command", dying)
+        with pytest.raises(KeyboardInterrupt):
+            db.migrate()
+    with warehouse.session("test") as db:
+        assert "0003_ratings.sql" in db.migrate()
+        assert db.migrate() == []

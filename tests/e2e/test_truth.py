@@ -150,3 +150,31 @@ def test_a_rating_that_changes_its_month_stands_in_one_month_whatever_months_a_r
         site.portal.admin.edit_item(entity, november[0], {period: f"{target}T03:00:00+03:00"})
         site.run(first=months, last=months)
         assert_equal_to_truth(site)
+
+
+def test_a_rating_keeps_the_departments_it_was_first_judged_with_so_that_a_move_opens_nothing(
+    make_site: Callable[..., Site],
+) -> None:
+    state = generate(6, "tiny", NOW)
+    people = {int(row["ID"]): row for row in state.users.values()}
+    process = state.config["processes"][0]
+    rating = next(row for row in rating_truth(state) if row.process_key == process["key"] and not row.exclusion_code)
+    other = next(
+        int(row["ID"])
+        for row in state.departments.values()
+        if int(row["ID"]) != rating.rater_department_id and "PARENT" in row
+    )
+    state.config["policies"] = [
+        {"process": "*", "valid_from": "2020-01-01", "mode": "aggregate"},
+        {"process": "*", "rater_department": other, "valid_from": "2020-01-01", "mode": "open"},
+    ]
+    site = make_site(state)
+    site.run()
+    query = (
+        f"SELECT count() AS n FROM dwh.fct_rating WHERE process_key = '{rating.process_key}' "
+        f"AND rating_id = {rating.rating_id}"
+    )
+    assert site.rows(query)["n"][0] == 0
+    people[rating.rater_id]["UF_DEPARTMENT"] = [other]
+    site.run()
+    assert site.rows(query)["n"][0] == 0, "moving a person opened what was hidden when it was given"

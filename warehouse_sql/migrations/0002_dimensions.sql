@@ -1,5 +1,5 @@
 -- Dimensions. Rebuilt whole by every run (transforms/dwh/dim_*.sql).
-CREATE TABLE dwh.dim_date ${on_cluster}
+CREATE TABLE IF NOT EXISTS dwh.dim_date ${on_cluster}
 (
     date Date COMMENT 'Day',
     month Date COMMENT 'First day of its month',
@@ -12,7 +12,7 @@ ENGINE = ${replicated}MergeTree
 ORDER BY date
 COMMENT 'Grain: day, from 2020-01-01 to the end of the next year';
 
-CREATE TABLE dwh.dim_process ${on_cluster}
+CREATE TABLE IF NOT EXISTS dwh.dim_process ${on_cluster}
 (
     process_key String COMMENT 'Key of the rated hand-over in the configuration',
     title String COMMENT 'Its name for people',
@@ -23,7 +23,7 @@ ENGINE = ${replicated}MergeTree
 ORDER BY process_key
 COMMENT 'Grain: rated process';
 
-CREATE TABLE dwh.dim_policy ${on_cluster}
+CREATE TABLE IF NOT EXISTS dwh.dim_policy ${on_cluster}
 (
     policy_version String COMMENT 'Digest of the policy line, or default',
     process_key String COMMENT 'Process the line applies to, * is any',
@@ -36,7 +36,7 @@ ENGINE = ${replicated}MergeTree
 ORDER BY (policy_version, process_key)
 COMMENT 'Grain: line of the release policy; the default line stands in it too';
 
-CREATE TABLE dwh.dim_department ${on_cluster}
+CREATE TABLE IF NOT EXISTS dwh.dim_department ${on_cluster}
 (
     department_sk UInt64 COMMENT 'Surrogate key: hash of department_id and valid_from',
     department_id UInt32 COMMENT 'Id in Bitrix24; 0 is the unknown department',
@@ -53,7 +53,7 @@ ENGINE = ${replicated}MergeTree
 ORDER BY (department_id, valid_from)
 COMMENT 'Grain: version of a department (SCD2)';
 
-CREATE TABLE dwh.dim_employee ${on_cluster}
+CREATE TABLE IF NOT EXISTS dwh.dim_employee ${on_cluster}
 (
     employee_sk UInt64 COMMENT 'Surrogate key: hash of employee_id and valid_from',
     employee_id UInt32 COMMENT 'Id in Bitrix24',

@@ -1,5 +1,5 @@
 -- Rating facts. One partition a month of the period; a run replaces the months it touched (transforms/*/fct_rating.sql).
-CREATE TABLE dwh.fct_rating ${on_cluster}
+CREATE TABLE IF NOT EXISTS dwh.fct_rating ${on_cluster}
 (
     rating_id UInt64 COMMENT 'Element id in its smart process; 0 unless open',
     process_key LowCardinality(String) COMMENT 'Rated process',
@@ -26,7 +26,7 @@ PARTITION BY toYYYYMM(period)
 ORDER BY (process_key, period, rating_id, rater_key)
 COMMENT 'Grain: rating that the policy shows as a row; excluded and deleted ones stay, with their code';
 
-CREATE TABLE hr.fct_rating ${on_cluster}
+CREATE TABLE IF NOT EXISTS hr.fct_rating ${on_cluster}
 (
     rating_id UInt64 COMMENT 'Element id in its smart process',
     process_key LowCardinality(String) COMMENT 'Rated process',

@@ -1,6 +1,6 @@
 -- Marts: the only database dashboards read. Partitioned by scope: a run rebuilds the open scope whole and only ever
 -- adds rows to the hidden one.
-CREATE TABLE mart.department_pair ${on_cluster}
+CREATE TABLE IF NOT EXISTS mart.department_pair ${on_cluster}
 (
     scope LowCardinality(String) COMMENT 'open: exact, by month; hidden: released rows, by quarter',
     period_from Date COMMENT 'First day of the first month',
@@ -22,7 +22,7 @@ PARTITION BY scope
 ORDER BY (process_key, period_from, rater_department_id, ratee_department_id)
 COMMENT 'Grain: scope x window x rater department x ratee department x process';
 
-CREATE TABLE mart.comment_feed ${on_cluster}
+CREATE TABLE IF NOT EXISTS mart.comment_feed ${on_cluster}
 (
     scope LowCardinality(String) COMMENT 'open: exact, with people; hidden: pooled text only',
     period_from Date COMMENT 'First day of the first month',
@@ -44,7 +44,7 @@ PARTITION BY scope
 ORDER BY (process_key, period_from, ratee_department_id, cityHash64(comment))
 COMMENT 'Grain: comment of a counted or unexplained rating (open scope only for now)';
 
-CREATE TABLE mart.rating_block ${on_cluster}
+CREATE TABLE IF NOT EXISTS mart.rating_block ${on_cluster}
 (
     ratee_id UInt32 COMMENT 'Who set the tasks',
     process_key LowCardinality(String) COMMENT 'Rated process',

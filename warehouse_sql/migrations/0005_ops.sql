@@ -1,5 +1,5 @@
 -- What engineers read. ops.release and ops.release_window are swapped together with the hidden rows they record.
-CREATE TABLE ops.release ${on_cluster}
+CREATE TABLE IF NOT EXISTS ops.release ${on_cluster}
 (
     cut LowCardinality(String) COMMENT 'rating_block or department_pair',
     window_from Date COMMENT 'First day of the first month',
@@ -15,7 +15,7 @@ ENGINE = ${replicated}MergeTree
 ORDER BY (cut, window_from, row_digest)
 COMMENT 'Grain: published hidden row';
 
-CREATE TABLE ops.release_window ${on_cluster}
+CREATE TABLE IF NOT EXISTS ops.release_window ${on_cluster}
 (
     cut LowCardinality(String) COMMENT 'rating_block or department_pair',
     process_key LowCardinality(String) COMMENT 'Rated process',
@@ -27,7 +27,7 @@ ENGINE = ${replicated}MergeTree
 ORDER BY (cut, process_key, window_from)
 COMMENT 'Grain: window of a hidden cut of a process that was released, with or without rows; never released again';
 
-CREATE TABLE ops.load_run ${on_cluster}
+CREATE TABLE IF NOT EXISTS ops.load_run ${on_cluster}
 (
     run_id String COMMENT 'Dagster run',
     finished_at DateTime('UTC') COMMENT 'When the tables were swapped',
@@ -44,7 +44,7 @@ ENGINE = ${replicated}MergeTree
 ORDER BY (finished_at, run_id, table_name)
 COMMENT 'Grain: run x table';
 
-CREATE TABLE ops.load_count ${on_cluster}
+CREATE TABLE IF NOT EXISTS ops.load_count ${on_cluster}
 (
     run_id String COMMENT 'Dagster run',
     measure LowCardinality(String) COMMENT 'read (by process), excluded (by code) or released (by mode)',
@@ -55,7 +55,7 @@ ENGINE = ${replicated}MergeTree
 ORDER BY (run_id, measure, item)
 COMMENT 'Grain: run x measure x item';
 
-CREATE TABLE ops.swap_journal ${on_cluster}
+CREATE TABLE IF NOT EXISTS ops.swap_journal ${on_cluster}
 (
     swap_id String COMMENT 'Dagster run that swapped',
     recorded_at DateTime64(3, 'UTC') COMMENT 'When',

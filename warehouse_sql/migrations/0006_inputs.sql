@@ -1,5 +1,5 @@
 -- Where a run lays down what left the vault; emptied when it ends. Only what the policy lets out gets here.
-CREATE TABLE stg.released_rating ${on_cluster}
+CREATE TABLE IF NOT EXISTS stg.released_rating ${on_cluster}
 (
     process_key LowCardinality(String) COMMENT 'Rated process',
     rating_id UInt64 COMMENT 'Element id',
@@ -21,7 +21,7 @@ ENGINE = ${replicated}MergeTree
 ORDER BY (process_key, rating_id)
 COMMENT 'Ratings in mode open or named_to_hr of the touched months';
 
-CREATE TABLE stg.seen_employee ${on_cluster}
+CREATE TABLE IF NOT EXISTS stg.seen_employee ${on_cluster}
 (
     employee_id UInt32 COMMENT 'Employee',
     full_name String COMMENT 'Name',
@@ -33,7 +33,7 @@ ENGINE = ${replicated}MergeTree
 ORDER BY employee_id
 COMMENT 'Employees as the portal shows them today';
 
-CREATE TABLE stg.seen_department ${on_cluster}
+CREATE TABLE IF NOT EXISTS stg.seen_department ${on_cluster}
 (
     department_id UInt32 COMMENT 'Department',
     name String COMMENT 'Name',
@@ -44,3 +44,12 @@ CREATE TABLE stg.seen_department ${on_cluster}
 ENGINE = ${replicated}MergeTree
 ORDER BY department_id
 COMMENT 'Departments as the portal shows them today';
+
+CREATE TABLE IF NOT EXISTS stg.run_step ${on_cluster}
+(
+    run_id String COMMENT 'Dagster run that made the copies',
+    step String COMMENT 'Step it has done with them: inputs, or an audit that passed'
+)
+ENGINE = ${replicated}MergeTree
+ORDER BY (run_id, step)
+COMMENT 'Steps of the running load: nothing is published that its own run did not audit';
