@@ -10,18 +10,25 @@ change in one part leaves the others as they were. Nothing is dated later than t
 
 from __future__ import annotations
 
+import gc
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from functools import cache
+from itertools import accumulate
 from random import Random
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sources.stand_in import phrases
-from sources.stand_in.state import MOSCOW, PortalState, Record, SmartProcess
+from sources.stand_in.state import MOSCOW, PeopleTruth, PortalState, Record, SmartProcess
 
-Scale = Literal["tiny", "demo"]
+if TYPE_CHECKING:
+    from _typeshed import SupportsLenAndGetItem
+
+T = TypeVar("T")
+Scale = Literal["tiny", "demo", "load"]
 ScoreKind = Literal["numbered", "worded", "integer", "string"]
 
 FREEZE_DAY = 8
@@ -35,6 +42,12 @@ SCORE_SHARES = {1: 0.02, 2: 0.03, 3: 0.08, 4: 0.17}
 QUALITY_SD, SEVERITY_SD, DEPARTMENT_SD, NOISE_SD = 0.6, 0.8, 0.3, 0.9
 TASK_CROSS_SHARE = 0.12
 IMPROVERS, IMPROVEMENT, IMPROVED_SINCE = 6, 0.8, 7
+SHIFT, SHIFTED_SINCE = 1.0, 6
+"""How much stricter one rater becomes, and in which month."""
+STRONG_TIE, SUBTLE_TIE, RING_TIE, SINK_TIE = 0.35, 0.1, 0.3, 0.15
+"""Share of a setter's tasks that go to the executor they are tied to."""
+CERTAIN, SINK = 100.0, -3.0
+"""Satisfaction beyond anything that chance brings, which is always a five; and so little that it is rarely a three."""
 BRIEF_TEMPLATE_SINCE = 8
 
 WORDED = {5: "Отлично", 4: "Хорошо", 3: "Удовлетворительно", 2: "Плохо", 1: "Очень плохо"}
@@ -46,6 +59,32 @@ STAGES = (
     ("SUCCESS", "Оценено", "S", "success"),
     ("FAIL", "Отменено", "F", "failure"),
 )
+
+
+class Chance(Random):
+    """Draws what `Random` draws from the same seed, in one step where that takes three: half of the work is drawing."""
+
+    def randrange(self, start: int, stop: int | None = None, step: int = 1) -> int:
+        """A whole number from `start` (0 if it stands alone) to below `stop`."""
+        low, width = (0, start) if stop is None else (start, stop - start)
+        if step != 1 or width <= 0:
+            return super().randrange(start, stop, step)
+        bits = width.bit_length()
+        drawn = self.getrandbits(bits)
+        while drawn >= width:
+            drawn = self.getrandbits(bits)
+        return low + drawn
+
+    def choice(self, seq: SupportsLenAndGetItem[T]) -> T:
+        """One of a sequence; ValueError or IndexError if it is empty."""
+        width = len(seq)
+        if not width:
+            return super().choice(seq)
+        bits = width.bit_length()
+        drawn = self.getrandbits(bits)
+        while drawn >= width:
+            drawn = self.getrandbits(bits)
+        return seq[drawn]
 
 
 @dataclass(frozen=True)
@@ -79,7 +118,7 @@ class Handover:
     cadence: Literal["task", "month"]
     volume: float
     score: ScoreKind
-    mix: dict[str, float]
+    mix: dict[str, float] = field(hash=False)
     group_id: int
     categories: tuple[int, ...]
     naming: Literal["digits", "letters", "mixed"] = "digits"
@@ -88,6 +127,10 @@ class Handover:
     directed: bool = False
     measured: bool = True
     counted_stages: tuple[str, ...] = ()
+
+    def __hash__(self) -> int:
+        """By the key alone: what depends on a hand-over is looked up for every rating."""
+        return hash(self.key)
 
 
 ROOT, COMMERCE, OPERATIONS, BOARD = 1, 2, 3, 4
@@ -197,6 +240,16 @@ class Person:
     """Index of the last month of work; people who are still here have a month that never comes."""
     improves: bool = False
     chronic: str = ""
+    career: list[tuple[int, int]] = field(default_factory=list)
+    """Month from which on somebody works in a department, or in none (0); before the first entry in `department`."""
+    left: datetime | None = None
+    """When the account was closed: nobody rates after that."""
+
+    def place(self, month: int) -> int:
+        """The department that somebody works in during a month; 0 for none."""
+        if self.last_month < month:
+            return 0
+        return next((place for since, place in reversed(self.career) if since <= month), self.department)
 
 
 @dataclass
@@ -220,6 +273,40 @@ class Rating:
 
 
 @dataclass
+class Ties:
+    """Who rates whom otherwise than the work deserves.
+
+    Attributes:
+        shares: share of a setter's tasks that go to one executor, by hand-over and setter.
+        praised: (rater, ratee) that always give a five.
+        sunk: (rater, ratee) that get the lowest scores.
+        guests: setters of a hand-over who do not belong to it and only ask the one they are tied to.
+        flat: raters who give everybody a five.
+        stricter: a rater who becomes stricter.
+    """
+
+    shares: dict[tuple[str, int], list[tuple[int, float]]] = field(default_factory=dict)
+    praised: set[tuple[int, int]] = field(default_factory=set)
+    sunk: set[tuple[int, int]] = field(default_factory=set)
+    guests: dict[str, list[int]] = field(default_factory=dict)
+    flat: set[int] = field(default_factory=set)
+    stricter: int = 0
+
+    def bind(self, handover: str, setter: int, executor: int, share: float) -> None:
+        """Sends a share of a setter's tasks to one executor."""
+        self.shares.setdefault((handover, setter), []).append((executor, share))
+
+    def bound(self, handover: str, setter: int, chance: Chance) -> int:
+        """The executor a task of this setter goes to because they are tied; 0 for none."""
+        draw = chance.random()
+        for executor, share in self.shares.get((handover, setter), ()):
+            if draw < share:
+                return executor
+            draw -= share
+        return 0
+
+
+@dataclass
 class Company:
     """What the parts of the generator share."""
 
@@ -232,10 +319,18 @@ class Company:
     people: dict[int, Person] = field(default_factory=dict)
     tasks: dict[int, Record] = field(default_factory=dict)
     ratings: list[Rating] = field(default_factory=list)
+    ties: Ties = field(default_factory=Ties)
+    truth: PeopleTruth = field(default_factory=PeopleTruth)
+    _dice: Chance = field(default_factory=Chance)
 
-    def chance(self, part: str) -> Random:
+    def chance(self, part: str) -> Chance:
         """A stream of chance of its own for a part of the company."""
-        return Random(f"{self.seed}:{part}")  # noqa: S311 - a made-up company, not a secret
+        return Chance(f"{self.seed}:{part}")
+
+    def throw(self, part: str) -> Chance:
+        """The same, for a few draws: it ends when the next one is asked for. Making a new one costs more than they."""
+        self._dice.seed(f"{self.seed}:{part}")
+        return self._dice
 
     def stamp(self, moment: datetime) -> str:
         """Writes a moment the way the portal does; every moment here is in whole seconds of portal time."""
@@ -253,7 +348,7 @@ class Company:
     def pool(self, department: int, month: int) -> list[Person]:
         """Who works in the department, or below it, in a month."""
         inside = self.below(department)
-        return [p for p in self.people.values() if p.department in inside and p.last_month >= month]
+        return [p for p in self.people.values() if p.place(month) in inside]
 
 
 def generate(
@@ -263,7 +358,8 @@ def generate(
 
     Args:
         seed: what chance starts from.
-        scale: `tiny` has three departments and two months, `demo` 150 people and twelve months.
+        scale: `tiny` has three departments and two months, `demo` 150 people and twelve months, `load` fifty times
+            as many ratings.
         now: the portal's clock; the host's by default. A naive time is taken as portal time.
         long_ids: gives users, tasks and elements nine-digit ids in ranges of their own, which can be searched for.
 
@@ -272,38 +368,90 @@ def generate(
     """
     moment = now or datetime.now(MOSCOW)
     clock = (moment if moment.tzinfo else moment.replace(tzinfo=MOSCOW)).astimezone(MOSCOW).replace(microsecond=0)
-    tiny = scale == "tiny"
-    company = Company(
-        seed=seed,
-        now=clock,
-        months=[_shift(clock.date(), back) for back in range(-1 if tiny else -11, 1)],
-        departments=TINY_DEPARTMENTS if tiny else DEPARTMENTS,
-        handovers=_tiny_handovers() if tiny else HANDOVERS,
-        long_ids=long_ids,
-    )
-    _hire(company, dismissed=1 if tiny else 5)
+    months = [shift(clock.date(), back) for back in range(-1 if scale == "tiny" else -11, 1)]
+    with _without_collection():
+        company = found(seed, scale, clock, months, dismissed=1 if scale == "tiny" else 5, long_ids=long_ids)
+        live(company, scale)
+        touch(company)
+        return portal_of(company)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Makes millions of records that all stay: looking for garbage among them again and again takes a third longer."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+LOAD_PEOPLE, LOAD_VOLUME = 10, 5
+"""How many times as many people as in the demo the load has, and tasks for each of them."""
+
+
+def found(
+    seed: int,
+    scale: Scale,
+    now: datetime,
+    months: list[date],
+    *,
+    dismissed: int,
+    joiners: int = 0,
+    long_ids: bool = False,
+) -> Company:
+    """Founds a company: departments, people and their habits, no work yet.
+
+    Args:
+        seed: what chance starts from.
+        scale: how large it is.
+        now: when the story ends, in portal time.
+        months: first days of the months it tells of, rising.
+        dismissed: how many people there are on top of the headcount who leave.
+        joiners: how many there are on top of it who come later; the last in `people`.
+        long_ids: gives users, tasks and elements nine-digit ids.
+    """
+    departments: tuple[Department, ...] = DEPARTMENTS
+    handovers: tuple[Handover, ...] = HANDOVERS
+    if scale == "tiny":
+        departments, handovers = TINY_DEPARTMENTS, _tiny_handovers()
+    elif scale == "load":
+        departments = tuple(replace(d, headcount=d.headcount * LOAD_PEOPLE) for d in DEPARTMENTS)
+        handovers = tuple(replace(h, volume=h.volume * LOAD_VOLUME) for h in HANDOVERS)
+    company = Company(seed, now, months, departments, handovers, long_ids)
+    _hire(company, dismissed, joiners)
+    return company
+
+
+def live(company: Company, scale: Scale) -> None:
+    """Lets a company work: tasks, ratings with their scores and comments, odd cases among them."""
+    if scale != "tiny":
+        _tie(company)
     for handover in company.handovers:
         _work(company, handover)
     _score(company)
     _explain(company)
-    _plant(company, TINY_EVENTS if tiny else DEMO_EVENTS)
-    return _portal(company)
+    _plant(company, TINY_EVENTS if scale == "tiny" else DEMO_EVENTS)
+    _tell(company)
 
 
 # Time
 
 
-def _shift(day: date, months: int) -> date:
+def shift(day: date, months: int) -> date:
     """First day of the month so many months away."""
     index = day.year * 12 + day.month - 1 + months
     return date(index // 12, index % 12 + 1, 1)
 
 
-def _at(day: date, clock: time) -> datetime:
+def at(day: date, clock: time) -> datetime:
+    """A moment of portal time."""
     return datetime.combine(day, clock, MOSCOW)
 
 
-def _office(chance: Random, moment: datetime) -> datetime:
+def office(chance: Chance, moment: datetime) -> datetime:
     """Moves a moment to the next time somebody is at work; never back."""
     if moment.hour < 9:
         moment = moment.replace(hour=9 + chance.randrange(4), minute=chance.randrange(60))
@@ -315,22 +463,24 @@ def _office(chance: Random, moment: datetime) -> datetime:
 
 
 @cache
-def _workdays(month: date, first_day: int) -> tuple[date, ...]:
-    days = (_shift(month, 1) - month).days
+def workdays(month: date, first_day: int) -> tuple[date, ...]:
+    """Working days of a month from a day on."""
+    days = (shift(month, 1) - month).days
     dates = (month.replace(day=day) for day in range(first_day, days + 1))
     return tuple(d for d in dates if d.weekday() < 5)
 
 
-def _moment_in(chance: Random, month: date, first_day: int = 1) -> datetime:
+def moment_in(chance: Chance, month: date, first_day: int = 1) -> datetime:
     """A moment of office hours in a month, from a day on."""
-    day = chance.choice(_workdays(month, first_day))
-    return _at(day, time(chance.randrange(9, 19), chance.randrange(60), chance.randrange(60)))
+    day = chance.choice(workdays(month, first_day))
+    hour, minute, second = chance.randrange(9, 19), chance.randrange(60), chance.randrange(60)
+    return datetime(day.year, day.month, day.day, hour, minute, second, tzinfo=MOSCOW)
 
 
 # People
 
 
-def _hire(company: Company, dismissed: int) -> None:
+def _hire(company: Company, dismissed: int, joiners: int) -> None:
     """Fills the departments; the dismissed come on top of the headcount and leave during the year."""
     chance = company.chance("people")
     taken: set[tuple[str, str]] = set()
@@ -338,10 +488,10 @@ def _hire(company: Company, dismissed: int) -> None:
     base = LONG_USER if company.long_ids else 0
     places = [d for d in company.departments for _ in range(d.headcount)]
     staffed = [d for d in company.departments if d.headcount > 3]
-    leavers = [staffed[(3 * n + 1) % len(staffed)] for n in range(dismissed)]
-    for number, department in enumerate([*places, *leavers], start=2):
+    extra = [staffed[(3 * n + 1) % len(staffed)] for n in range(dismissed + joiners)]
+    for number, department in enumerate([*places, *extra], start=2):
         person = _person(chance, base + number, department, taken, emails)
-        if number >= len(places) + 2:
+        if len(places) + 2 <= number < len(places) + 2 + dismissed:
             person.last_month = max(0, min(len(company.months) - 2, 2 + chance.randrange(6)))
         company.people[person.id] = person
     _promote(company)
@@ -350,7 +500,7 @@ def _hire(company: Company, dismissed: int) -> None:
 
 
 def _person(
-    chance: Random, number: int, department: Department, taken: set[tuple[str, str]], emails: set[str]
+    chance: Chance, number: int, department: Department, taken: set[tuple[str, str]], emails: set[str]
 ) -> Person:
     """Somebody whose full name and address nobody else has."""
     while True:
@@ -399,7 +549,7 @@ def _promote(company: Company) -> None:
             colleagues[0].position = "Руководитель группы" if group else "Руководитель отдела"
 
 
-def _second_jobs(company: Company, chance: Random) -> None:
+def _second_jobs(company: Company, chance: Chance) -> None:
     """Some people belong to two departments; some of the dismissed have lost theirs."""
     people = list(company.people.values())
     staffed = [d.id for d in company.departments if d.headcount]
@@ -438,20 +588,26 @@ def _habits(company: Company) -> None:
 
 def _work(company: Company, handover: Handover) -> None:
     """Sets the tasks of one hand-over and collects the ratings that executors give."""
-    chance = company.chance(f"work:{handover.key}")
+    chance, ties = company.chance(f"work:{handover.key}"), company.chance(f"ties:{handover.key}")
     favourites: dict[int, list[Person]] = {}
     # The month before the first gives it ratings of tasks that were set earlier, as in any month.
-    for index, month in enumerate([_shift(company.months[0], -1), *company.months], start=-1):
+    for index, month in enumerate([shift(company.months[0], -1), *company.months], start=-1):
         setters, executors = company.pool(handover.setters, index), company.pool(handover.executors, index)
         outsiders = _outsiders(company, handover, index)
+        present = {p.id for p in executors}
         asked: dict[tuple[int, int], datetime] = {}
-        for setter in setters:
+        guests = [company.people[number] for number in company.ties.guests.get(handover.key, [])]
+        for setter in [*setters, *guests]:
             near = favourites.setdefault(setter.id, chance.sample(executors, min(5, len(executors))))
-            near = [p for p in near if p.last_month >= index] or executors
-            for _ in range(_poisson(chance, handover.volume * setter.load * SEASON.get(month.month, 1.0))):
+            near = [p for p in near if p.id in present] or executors
+            mean = GUEST_VOLUME if setter in guests else handover.volume * setter.load
+            for _ in range(_poisson(chance, mean * SEASON.get(month.month, 1.0))):
                 executor = chance.choice(near if chance.random() < 0.7 else executors)
                 pair = _cross(chance, setter, executor, outsiders)
-                created = _moment_in(chance, month)
+                bound = company.ties.bound(handover.key, setter.id, ties)
+                if bound:
+                    pair = (setter, company.people[bound])
+                created = moment_in(chance, month)
                 closed = _task(company, handover, pair, created, chance)
                 if handover.cadence == "month":
                     key = (pair[0].id, pair[1].id)
@@ -464,10 +620,10 @@ def _work(company: Company, handover: Handover) -> None:
 def _outsiders(company: Company, handover: Handover, month: int) -> list[Person]:
     """Who may take part now and then although the hand-over is not between their departments."""
     inside = company.below(handover.setters) | company.below(handover.executors)
-    return [p for p in company.people.values() if p.department not in inside and p.last_month >= month]
+    return [p for p in company.people.values() if p.place(month) not in {0, *inside}]
 
 
-def _cross(chance: Random, setter: Person, executor: Person, outsiders: Sequence[Person]) -> tuple[Person, Person]:
+def _cross(chance: Chance, setter: Person, executor: Person, outsiders: Sequence[Person]) -> tuple[Person, Person]:
     """Now and then one side of a task comes from a third department, which ties the company together."""
     if not outsiders or chance.random() >= TASK_CROSS_SHARE:
         return setter, executor
@@ -475,7 +631,7 @@ def _cross(chance: Random, setter: Person, executor: Person, outsiders: Sequence
     return (outsider, executor) if chance.random() < 0.5 else (setter, outsider)
 
 
-def _poisson(chance: Random, mean: float) -> int:
+def _poisson(chance: Chance, mean: float) -> int:
     """Knuth's method: the means here are small."""
     limit, count, product = math.exp(-mean), 0, chance.random()
     while product > limit:
@@ -485,11 +641,11 @@ def _poisson(chance: Random, mean: float) -> int:
 
 
 def _task(
-    company: Company, handover: Handover, pair: tuple[Person, Person], created: datetime, chance: Random
+    company: Company, handover: Handover, pair: tuple[Person, Person], created: datetime, chance: Chance
 ) -> datetime | None:
     """Writes a task and says when it was closed; tasks that are open or not yet set have no rating."""
-    closed = _office(chance, created + timedelta(days=chance.lognormvariate(0.7, 0.7)))
-    deadline = _at((created + timedelta(days=chance.randrange(2, 9))).date(), time(19, 0))
+    closed = office(chance, created + timedelta(days=chance.lognormvariate(0.7, 0.7)))
+    deadline = (created + timedelta(days=chance.randrange(2, 9))).replace(hour=19, minute=0, second=0)
     area = phrases.AREAS[handover.key]
     title = chance.choice(area.titles).format(
         client=chance.choice(phrases.CLIENTS), number=chance.randrange(1000, 9999)
@@ -498,7 +654,9 @@ def _task(
         return None
     number = (LONG_TASK if company.long_ids else 100) + len(company.tasks) + 1
     done = closed <= company.now
-    changed = company.stamp(closed if done else created)
+    was_set = company.stamp(created)
+    was_closed = company.stamp(closed) if done else None
+    changed = was_closed or was_set
     setter, executor = pair
     company.tasks[number] = {
         "id": str(number),
@@ -512,14 +670,14 @@ def _task(
         "groupId": str(handover.group_id),
         "stageId": "0",
         "createdBy": str(setter.id),
-        "createdDate": company.stamp(created),
+        "createdDate": was_set,
         "responsibleId": str(executor.id),
         "changedBy": str(executor.id if done else setter.id),
         "changedDate": changed,
         "statusChangedBy": str(executor.id if done else setter.id),
         "statusChangedDate": changed,
         "closedBy": str(executor.id) if done else "0",
-        "closedDate": company.stamp(closed) if done else None,
+        "closedDate": was_closed,
         "activityDate": changed,
         "dateStart": None,
         # An open task would be due in the future, and nothing here is later than the clock.
@@ -535,11 +693,11 @@ def _task(
 
 
 def _rate_task(
-    company: Company, handover: Handover, pair: tuple[Person, Person], closed: datetime, chance: Random
+    company: Company, handover: Handover, pair: tuple[Person, Person], closed: datetime, chance: Chance
 ) -> None:
     """The executor scores a closed task, sooner or later, if at all."""
     setter, executor = pair
-    created = _office(chance, closed + timedelta(days=chance.lognormvariate(0, 1.0)))
+    created = office(chance, closed + timedelta(days=chance.lognormvariate(0, 1.0)))
     answered = chance.random() < executor.response
     if answered and company.months[0] <= created.date() and created <= company.now:
         period = created.date().replace(day=1)
@@ -548,15 +706,15 @@ def _rate_task(
 
 
 def _rate_month(
-    company: Company, handover: Handover, month: date, asked: dict[tuple[int, int], datetime], chance: Random
+    company: Company, handover: Handover, month: date, asked: dict[tuple[int, int], datetime], chance: Chance
 ) -> None:
     """Executors score everyone who asked them during the month: in its last days, a few just after it."""
     for (setter, executor), first_task in asked.items():
         late = chance.random() < 0.08
-        created = _moment_in(chance, month, 20)
+        created = moment_in(chance, month, 20)
         if late:
-            after = _shift(month, 1).replace(day=1 + chance.randrange(FREEZE_DAY - 1))
-            created = _at(after, time(chance.randrange(9, 20), chance.randrange(60), chance.randrange(60)))
+            after = shift(month, 1).replace(day=1 + chance.randrange(FREEZE_DAY - 1))
+            created = at(after, time(chance.randrange(9, 20), chance.randrange(60), chance.randrange(60)))
         answered = chance.random() < company.people[executor].response
         if not answered or not first_task < created <= company.now or month < company.months[0]:
             continue
@@ -568,24 +726,106 @@ def _add_rating(
     company: Company, handover: Handover, *, pair: tuple[Person, Person], task: int, period: date, created: datetime
 ) -> None:
     """Adds a rating with the satisfaction behind it and what would be complained about."""
-    chance = company.chance(f"rating:{handover.key}:{len(company.ratings)}")
     rater, ratee = pair
+    if rater.left is not None and created >= rater.left:
+        return
+    chance = company.throw(f"rating:{handover.key}:{len(company.ratings)}")
     index = (period.year - company.months[0].year) * 12 + period.month - company.months[0].month
     reason = _reason(handover, index, chance)
     shock = -1.0 if chance.random() < (0.2 if reason == "brief" else 0.25) else 0.0
     progress = IMPROVEMENT if ratee.improves and index >= IMPROVED_SINCE else 0.0
-    latent = ratee.quality + progress - rater.severity + shock + chance.gauss(0, NOISE_SD)
+    severity = rater.severity + (SHIFT if rater.id == company.ties.stricter and index >= SHIFTED_SINCE else 0.0)
+    latent = ratee.quality + progress - severity + shock + chance.gauss(0, NOISE_SD)
+    latent += _bias(company.ties, rater.id, ratee.id)
     company.ratings.append(Rating(handover, rater.id, ratee.id, task, period, created, latent=latent, reason=reason))
 
 
-def _reason(handover: Handover, month: int, chance: Random) -> str:
+def _bias(ties: Ties, rater: int, ratee: int) -> float:
+    """What is added to satisfaction for reasons that are not the work."""
+    if (rater, ratee) in ties.sunk:
+        return SINK
+    return CERTAIN if (rater, ratee) in ties.praised or rater in ties.flat else 0.0
+
+
+_REASONS = tuple(phrases.REASONS)
+
+
+def _reason(handover: Handover, month: int, chance: Chance) -> str:
     """What goes wrong here; contracts got a template for briefs, which halves that reason."""
+    is_halved = handover.key == "contracts" and month >= BRIEF_TEMPLATE_SINCE
+    return chance.choices(_REASONS, cum_weights=_reason_weights(handover, is_halved))[0]
+
+
+@cache
+def _reason_weights(handover: Handover, is_brief_halved: bool) -> list[float]:
+    """Weights of all reasons, summed up."""
     mix = dict(handover.mix)
-    if handover.key == "contracts" and month >= BRIEF_TEMPLATE_SINCE:
+    if is_brief_halved:
         mix["brief"] /= 2
     rest = max(0.0, 100 - sum(handover.mix.values())) / len(phrases.REASONS)
-    weights = [mix.get(code, 0.0) + rest for code in phrases.REASONS]
-    return chance.choices(list(phrases.REASONS), weights)[0]
+    return list(accumulate(mix.get(code, 0.0) + rest for code in phrases.REASONS))
+
+
+# Who rates otherwise than the work deserves
+
+GUEST_VOLUME = 1.5
+"""Tasks a month from a setter who does not belong to a hand-over."""
+
+
+def _tie(company: Company) -> None:
+    """Ties people together: pairs and a ring that praise each other, raters who sink or praise without looking."""
+    chance, ties, truth = company.chance("ties"), company.ties, company.truth
+    taken: set[int] = set()
+
+    def draw(department: int) -> int:
+        """Somebody who stays where they are, and who does nothing else of this kind."""
+        fitting = [
+            p
+            for p in company.pool(department, 0)
+            if p.last_month > 100 and not p.career and not p.chronic and not p.improves and p.id not in taken
+        ]
+        # The eager ones: who has a few tasks a year and answers half of them shows nothing to anybody.
+        fitting.sort(key=lambda p: p.load * p.response, reverse=True)
+        taken.add(found := chance.choice(fitting[: max(3, len(fitting) // 2)]).id)
+        return found
+
+    both_ways = (("production", ACCOUNTS, PRODUCTION), ("contracts", SALES, LAW))
+    for share, pairs in ((STRONG_TIE, truth.reciprocal_strong), (SUBTLE_TIE, truth.reciprocal_subtle)):
+        for key, here, there in both_ways:
+            one, other = draw(here), draw(there)
+            ties.bind(key, one, other, share)
+            ties.bind(f"{key}_back", other, one, share)
+            ties.praised |= {(one, other), (other, one)}
+            pairs.append((one, other))
+
+    account, producer, carrier = draw(ACCOUNTS), draw(PRODUCTION), draw(LOGISTICS)
+    ties.bind("production", account, producer, RING_TIE)
+    ties.bind("logistics", producer, carrier, RING_TIE)
+    ties.bind("production_back", carrier, account, 1.0)
+    ties.guests["production_back"] = [carrier]
+    ties.praised |= {(producer, account), (carrier, producer), (account, carrier)}
+    truth.ring = [(producer, account), (carrier, producer), (account, carrier)]
+
+    for key, here, there in (*both_ways, both_ways[0]):
+        setter, rater = draw(here), draw(there)
+        ties.bind(key, setter, rater, SINK_TIE)
+        ties.sunk.add((rater, setter))
+        truth.sinkers.append((rater, setter))
+    truth.straight_liners = [draw(PRODUCTION), draw(PRODUCTION)]
+    ties.flat = set(truth.straight_liners)
+    ties.stricter = draw(PRODUCTION)
+    if len(company.months) > SHIFTED_SINCE:
+        truth.stricter[ties.stricter] = company.months[SHIFTED_SINCE]
+
+
+def _tell(company: Company) -> None:
+    """Writes down what the scores were made from."""
+    truth = company.truth
+    truth.quality = {p.id: p.quality for p in company.people.values()}
+    truth.severity = {p.id: p.severity for p in company.people.values()}
+    if len(company.months) > IMPROVED_SINCE:
+        since = company.months[IMPROVED_SINCE]
+        truth.improved = {p.id: since for p in company.people.values() if p.improves}
 
 
 # Scores and comments
@@ -600,6 +840,8 @@ def _score(company: Company) -> None:
         for rating in ranked[start:stop]:
             rating.score = score
         start = stop
+    if start < len(ranked):
+        company.truth.five_from = ranked[start].latent
 
 
 def _explain(company: Company) -> None:
@@ -624,7 +866,7 @@ def _explain(company: Company) -> None:
             rating.events.add(f"reason_{rating.reason}")
 
 
-def _real(rating: Rating, chance: Random) -> str:
+def _real(rating: Rating, chance: Chance) -> str:
     """A complaint with a reason in it, with the slips of real people."""
     if chance.random() < 0.03:
         return chance.choice(phrases.ENGLISH)
@@ -668,16 +910,15 @@ def _plant(company: Company, events: dict[str, int]) -> None:
     for event, count in events.items():
         for number in range(count):
             planter.plant(event, number)
-    _touch(company)
 
 
-def _touch(company: Company) -> None:
+def touch(company: Company) -> None:
     """Some ratings change days later, robots touch others within seconds, a few wait on a middle stage."""
     chance = company.chance("edits")
     for rating in company.ratings:
         draw = chance.random()
         if draw < 0.03:
-            edited = _office(chance, rating.created + timedelta(days=chance.lognormvariate(1.5, 1.0)))
+            edited = office(chance, rating.created + timedelta(days=chance.lognormvariate(1.5, 1.0)))
             if edited <= company.now:
                 rating.updated = edited
                 rating.events.add("edit")
@@ -699,7 +940,7 @@ class _Planter:
         self.deck = [r for r in company.ratings if r.created < company.now - timedelta(days=3)]
         self.chance.shuffle(self.deck)
         late = company.now - timedelta(days=FREEZE_DAY + 5)
-        self.late_month = _shift(late.date(), 0)
+        self.late_month = shift(late.date(), 0)
         self.cases: dict[str, tuple[Callable[[Rating], bool], Callable[[Rating], Rating]]] = {
             "identifier": (self.is_explained, self.identifier),
             "duplicate": (self.is_duplicable, self.duplicate),
@@ -747,7 +988,7 @@ class _Planter:
 
     def is_lateable(self, rating: Rating) -> bool:
         """A monthly rating of the month that is to be rated late, so that it duplicates none of that month."""
-        target = _shift(self.late_month, -1)
+        target = shift(self.late_month, -1)
         inside = target >= self.company.months[0]
         return rating.handover.cadence == "month" and (rating.period == target or not inside)
 
@@ -819,9 +1060,9 @@ class _Planter:
 
     def out_of_window(self, rating: Rating) -> Rating:
         """A rating of a month comes after that month was frozen."""
-        rating.period = _shift(self.late_month, -1)
+        rating.period = shift(self.late_month, -1)
         day = self.late_month.replace(day=FREEZE_DAY + self.chance.randrange(1, 4))
-        rating.created = _at(day, time(11, 5))
+        rating.created = at(day, time(11, 5))
         return rating
 
     def stage_not_counted(self, rating: Rating) -> Rating:
@@ -847,29 +1088,36 @@ class _Planter:
 # REST shapes
 
 
-def _portal(company: Company) -> PortalState:
+def portal_of(company: Company) -> PortalState:
     """Puts everything into the shapes that the portal's REST interface answers with."""
-    state = PortalState(
-        now=company.now,
-        timezone=MOSCOW,
-        users=_users(company),
-        departments=_departments(company),
-        tasks=dict(company.tasks),
-        processes={},
-        config=_config(company),
-        webhook_user=_webhook_user(company),
-    )
+    state = empty_portal(company)
+    state.users, state.tasks = user_rows(company), dict(company.tasks)
     for handover in company.handovers:
         ratings = sorted((r for r in company.ratings if r.handover.key == handover.key), key=lambda r: r.created)
-        state.processes[handover.entity_type_id] = _process(company, handover, ratings, state)
+        _fill(state, company, handover, ratings)
     return state
+
+
+def empty_portal(company: Company) -> PortalState:
+    """A portal with the company's departments and smart processes, but nobody in it and nothing done."""
+    return PortalState(
+        now=company.now,
+        timezone=MOSCOW,
+        users={},
+        departments=_departments(company),
+        tasks={},
+        processes={h.entity_type_id: _process(h) for h in company.handovers},
+        config=_config(company),
+        webhook_user=_webhook_user(company),
+        people=company.truth,
+    )
 
 
 def _webhook_user(company: Company) -> int:
     return (LONG_USER if company.long_ids else 0) + 1
 
 
-def _users(company: Company) -> dict[int, Record]:
+def user_rows(company: Company) -> dict[int, Record]:
     """Rows of `user.get`: an administrator who owns the webhook, the staff, and a guest from outside."""
     chance = company.chance("users")
     admin = Person(
@@ -885,12 +1133,12 @@ def _users(company: Company) -> dict[int, Record]:
     return users
 
 
-def _user(company: Company, person: Person, chance: Random) -> Record:
+def _user(company: Company, person: Person, chance: Chance) -> Record:
     active = person.last_month > 100
-    registered = _moment_in(chance, _shift(company.months[0], -chance.randrange(2, 60)))
+    registered = moment_in(chance, shift(company.months[0], -chance.randrange(2, 60)))
     seen = company.now - timedelta(hours=chance.randrange(1, 90))
     if not active:
-        seen = _at(_shift(company.months[0], person.last_month + 1), time(9)) - timedelta(hours=15)
+        seen = at(shift(company.months[0], person.last_month + 1), time(9)) - timedelta(hours=15)
     return {
         "ID": str(person.id),
         "XML_ID": None,
@@ -950,7 +1198,8 @@ ROLE_TITLES = {
 }
 
 
-def _roles(handover: Handover) -> dict[str, str]:
+@cache
+def roles_of(handover: Handover) -> dict[str, str]:
     """REST name of every field that a hand-over has."""
     names = {role: _rest_name(handover, role) for role in ROLES}
     if handover.system_ratee:
@@ -978,11 +1227,13 @@ def _upper_name(handover: Handover, role: str) -> str:
     return f"{prefix}17000000{ROLES.index(role) + 1:02d}"
 
 
+@cache
 def _options(handover: Handover) -> dict[int, int]:
     """Option id of every score; ids are the portal's, far from the scores and not in their order."""
     return {score: handover.type_id * 100 + (score * 3) % 7 for score in range(1, 6)}
 
 
+@cache
 def _reason_options(handover: Handover) -> dict[str, int]:
     return {code: handover.type_id * 100 + 40 + n for n, code in enumerate(phrases.REASONS)}
 
@@ -1053,7 +1304,7 @@ def _fields(handover: Handover) -> dict[str, Record]:
         "period": "date",
         "reason": "enumeration",
     }
-    for role, name in _roles(handover).items():
+    for role, name in roles_of(handover).items():
         if name == "assignedById":
             continue
         title = ROLE_TITLES[role]
@@ -1068,7 +1319,7 @@ def _fields(handover: Handover) -> dict[str, Record]:
 
 def _describe_options(handover: Handover, fields: dict[str, Record]) -> None:
     """Enumerations list their options, with ids as strings although elements hold integers."""
-    roles = _roles(handover)
+    roles = roles_of(handover)
     texts = {"numbered": NUMBERED, "worded": WORDED}.get(handover.score)
     if texts:
         options = _options(handover)
@@ -1117,10 +1368,9 @@ def _categories(handover: Handover) -> list[Record]:
     ]
 
 
-def _process(company: Company, handover: Handover, ratings: Iterable[Rating], state: PortalState) -> SmartProcess:
-    """A smart process with its elements; ids rise with time and have gaps, where elements were once deleted."""
-    chance = company.chance(f"items:{handover.key}")
-    process = SmartProcess(
+def _process(handover: Handover) -> SmartProcess:
+    """A smart process without elements."""
+    return SmartProcess(
         entity_type_id=handover.entity_type_id,
         type_id=handover.type_id,
         title=handover.title,
@@ -1128,17 +1378,30 @@ def _process(company: Company, handover: Handover, ratings: Iterable[Rating], st
         categories=_categories(handover),
         statuses=_statuses(handover),
     )
-    number = LONG_ITEM if company.long_ids else 0
-    roles = _roles(handover)
+
+
+def first_number(company: Company) -> int:
+    """What the ids of elements start after."""
+    return LONG_ITEM if company.long_ids else 0
+
+
+def gap(chance: Chance) -> int:
+    """How far the next id of an element is: now and then there was one that is deleted."""
+    return 2 if chance.random() < 0.1 else 1
+
+
+def _fill(state: PortalState, company: Company, handover: Handover, ratings: Iterable[Rating]) -> None:
+    """Makes the elements of a process; ids rise with time."""
+    chance = company.chance(f"items:{handover.key}")
+    number, items = first_number(company), state.processes[handover.entity_type_id].items
     for rating in ratings:
-        number += 2 if chance.random() < 0.1 else 1
-        process.items[number] = _item(company, rating, number, roles, chance)
+        number += gap(chance)
+        items[number] = item_record(company, rating, number, chance)
         for event in rating.events:
             state.planted.setdefault(event, []).append((handover.key, number))
-    return process
 
 
-def _item(company: Company, rating: Rating, number: int, roles: dict[str, str], chance: Random) -> Record:
+def item_record(company: Company, rating: Rating, number: int, chance: Chance) -> Record:
     """An element as `crm.item.list` returns it."""
     handover = rating.handover
     category = chance.choice(handover.categories)
@@ -1183,6 +1446,13 @@ def _item(company: Company, rating: Rating, number: int, roles: dict[str, str], 
         "utmSource": None,
         "entityTypeId": handover.entity_type_id,
     }
+    item |= role_values(rating, chance)
+    return item
+
+
+def role_values(rating: Rating, chance: Chance) -> Record:
+    """What the fields of a rating hold, by REST name."""
+    handover = rating.handover
     values = {
         "score": _raw_score(rating, chance),
         "comment": rating.comment,
@@ -1192,11 +1462,10 @@ def _item(company: Company, rating: Rating, number: int, roles: dict[str, str], 
         "period": f"{rating.period.isoformat()}T03:00:00+03:00",
         "reason": _raw_reason(rating, chance),
     }
-    item |= {name: values[role] for role, name in roles.items()}
-    return item
+    return {name: values[role] for role, name in roles_of(handover).items()}
 
 
-def _raw_score(rating: Rating, chance: Random) -> int | str | None:
+def _raw_score(rating: Rating, chance: Chance) -> int | str | None:
     """A score the way its field holds it."""
     if rating.raw_score is not None:
         value: int | str | None = rating.raw_score[0]
@@ -1210,7 +1479,7 @@ def _raw_score(rating: Rating, chance: Random) -> int | str | None:
     return _options(rating.handover)[rating.score]
 
 
-def _raw_reason(rating: Rating, chance: Random) -> int | None:
+def _raw_reason(rating: Rating, chance: Chance) -> int | None:
     """Most people pick a reason from the list when the score is below five."""
     if rating.score == 5 or chance.random() < 0.15:
         return None
@@ -1236,7 +1505,7 @@ def _process_config(handover: Handover) -> Record:
         "title": handover.title,
         "entity_type_id": handover.entity_type_id,
         "cadence": handover.cadence,
-        "fields": _roles(handover),
+        "fields": dict(roles_of(handover)),
     }
     if handover.score == "worded":
         entry["score_values"] = {text: score for score, text in WORDED.items()}

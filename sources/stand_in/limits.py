@@ -5,12 +5,13 @@ Belongs here: time and trouble. Does not belong here: HTTP (`server.py`), what m
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Literal
+from typing import Literal, get_args
 
 FaultKind = Literal[
     "http_500",
@@ -18,11 +19,28 @@ FaultKind = Literal[
     "operation_time_limit",
     "html_200",
     "html_502",
+    "html_503",
     "truncated_json",
     "drop",
+    "drop_mid_body",
+    "slow",
+    "empty_body",
+    "null_result",
     "error_in_200",
+    "overload_limit",
+    "expired_token",
+    "invalid_credentials",
+    "access_denied",
     "batch_command_error",
+    "batch_operation_time_limit",
+    "batch_result_is_error",
+    "batch_missing_command",
 ]
+ALWAYS = sys.maxsize
+"""`times` of a fault that never ends, such as a webhook that has expired."""
+
+
+BatchBilling = Literal["inner", "outer"]
 
 
 class Clock:
@@ -105,16 +123,30 @@ class OperatingMeter:
     Args:
         limit: seconds after which a method is blocked (429); None never blocks.
         cost: what a call is charged, from its method and the measured seconds; None charges what was measured.
+        batch_billing: whether a batch is billed by its `inner` commands, each to its own method, or as one call of
+            the `outer` method `batch`. Portals do either.
     """
 
     BUCKETS = 10
     MINUTE = 60
     FLOOR = 0.1  # portals do not charge calls cheaper than this
 
-    def __init__(self, limit: float | None = None, cost: Callable[[str, float], float] | None = None) -> None:
+    def __init__(
+        self,
+        limit: float | None = None,
+        cost: Callable[[str, float], float] | None = None,
+        batch_billing: BatchBilling = "inner",
+    ) -> None:
         self.limit = limit
         self.cost = cost
+        self.batch_billing = batch_billing
         self._minutes: dict[str, OrderedDict[int, float]] = {}
+
+    def bills(self, method: str, *, is_inner: bool) -> bool:
+        """Whether a call is billed: `batch` itself or what it holds, never both."""
+        if is_inner:
+            return self.batch_billing == "inner"
+        return method != "batch" or self.batch_billing == "outer"
 
     def charge(self, method: str, measured: float, epoch: float) -> None:
         """Books one finished call of `method`."""
@@ -147,11 +179,12 @@ class Fault:
 
     Attributes:
         kind: what goes wrong.
-        method: only requests of this method (any case); None matches every one. For `batch_command_error` the
-            command's own method, or None for the command at `command`.
+        method: only requests of this method (any case); None matches every one. For kinds that begin with `batch_`
+            the command's own method, or None for the command at `command`.
         at: only from this request number on (the first request has number 1).
         times: how many requests it spoils before it is spent.
-        command: which command of a batch `batch_command_error` hits when no method is named, from 0.
+        command: which command of a batch is hit when no method is named, from 0.
+        seconds: how long a `slow` answer takes.
     """
 
     kind: FaultKind
@@ -159,6 +192,16 @@ class Fault:
     at: int | None = None
     times: int = 1
     command: int = 0
+    seconds: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(FaultKind):
+            raise ValueError(f"unknown fault {self.kind!r}; there are {', '.join(get_args(FaultKind))}")
+
+    @property
+    def is_of_command(self) -> bool:
+        """Whether it spoils one command of a batch, not the whole request."""
+        return self.kind.startswith("batch_")
 
     def matches(self, number: int, methods: Iterable[str]) -> bool:
         """Whether a request with this number and any of these methods is to be spoiled."""
@@ -167,23 +210,31 @@ class Fault:
         return self.method is None or self.method.lower() in methods
 
 
+@dataclass(frozen=True)
+class CommandFault:
+    """Which command of a batch fails, from 0, and how."""
+
+    kind: FaultKind
+    command: int
+
+
 def take_fault(faults: list[Fault], number: int, method: str) -> Fault | None:
     """The first fault that spoils a whole request, used up by one; spent faults leave the list."""
     for fault in faults:
-        if fault.kind != "batch_command_error" and fault.matches(number, (method,)):
+        if not fault.is_of_command and fault.matches(number, (method,)):
             return _use(faults, fault)
     return None
 
 
-def take_command_fault(faults: list[Fault], number: int, methods: list[str]) -> int | None:
+def take_command_fault(faults: list[Fault], number: int, methods: list[str]) -> CommandFault | None:
     """Which command of a batch has to fail, if any fault asks for one."""
     for fault in faults:
-        if fault.kind != "batch_command_error" or not methods or not fault.matches(number, methods):
+        if not fault.is_of_command or not methods or not fault.matches(number, methods):
             continue
         _use(faults, fault)
-        if fault.method is not None:
-            return methods.index(fault.method.lower())
-        return min(fault.command, len(methods) - 1)
+        named = fault.method is not None
+        place = methods.index(str(fault.method).lower()) if named else min(fault.command, len(methods) - 1)
+        return CommandFault(fault.kind, place)
     return None
 
 

@@ -7,80 +7,38 @@ limits and faults (`server.py`, `limits.py`), how filters work (`query.py`).
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from sources.stand_in import query
-from sources.stand_in.limits import Clock, OperatingMeter
+from sources.stand_in.admin import Admin
+from sources.stand_in.answers import (
+    Answer,
+    Method,
+    RestError,
+    denied_error,
+    limit_error,
+    no_element_error,
+    not_found_error,
+    operating_error,
+    whole,
+)
+from sources.stand_in.fields import UserFields
+from sources.stand_in.limits import Clock, CommandFault, FaultKind, OperatingMeter
+from sources.stand_in.quirks import Quirks
 from sources.stand_in.state import PortalState, Record, SmartProcess
+from sources.stand_in.writing import Writing
 
 DEFAULT_SCOPES = frozenset({"crm", "user_brief", "department", "task"})
 BATCH_LIMIT = 50
 
+_FIELD_SCOPES = frozenset({"userfieldconfig"})
 _USER_SCOPES = frozenset({"user_brief", "user_basic", "user"})
 _CONTACTS = frozenset(
     {"EMAIL", "PERSONAL_MOBILE", "PERSONAL_PHONE", "WORK_PHONE", "UF_PHONE_INNER", "PERSONAL_WWW", "UF_SKYPE"}
 )
-
-
-class RestError(Exception):
-    """An error answer of the portal.
-
-    Attributes:
-        status: HTTP status when it answers a whole request.
-        code: `error` of the envelope, a string or a number as the portal has it.
-        description: `error_description`.
-    """
-
-    def __init__(self, status: int, code: str | int, description: str) -> None:
-        super().__init__(description)
-        self.status = status
-        self.code = code
-        self.description = description
-
-    def envelope(self) -> Record:
-        """The body that says so."""
-        return {"error": self.code, "error_description": self.description}
-
-
-@dataclass
-class Answer:
-    """What a method returns; `total` and `next` stand beside `result` in the envelope.
-
-    Attributes:
-        result: the method's own shape.
-        total: number of rows over all pages; None for methods that do not count.
-        next: offset of the next page, if there is one.
-    """
-
-    result: Any
-    total: int | None = None
-    next: int | None = None
-
-
-Method = Callable[[Record], Answer]
-
-
-def limit_error() -> RestError:
-    """The portal's answer to too many requests."""
-    return RestError(503, "QUERY_LIMIT_EXCEEDED", "Too many requests")
-
-
-def operating_error() -> RestError:
-    """The portal's answer to a method that took too long in the last ten minutes."""
-    return RestError(429, "OPERATION_TIME_LIMIT", "Method is blocked due to operation time limit.")
-
-
-def credentials_error() -> RestError:
-    """The portal's answer to a wrong webhook code."""
-    return RestError(401, "INVALID_CREDENTIALS", "Invalid request credentials")
-
-
-def not_found_error() -> RestError:
-    """The portal's answer to a method it does not have."""
-    return RestError(404, "ERROR_METHOD_NOT_FOUND", "Method not found!")
 
 
 # --- Fields -------------------------------------------------------------------------------------------------------
@@ -210,8 +168,14 @@ class Methods:
         state: what the portal holds.
         clock: what time it is there.
         scopes: what the webhook may use.
-        hidden_items: (entity type id, item id) pairs the webhook's owner has no right to see.
         user_id: who owns the webhook.
+        lock: held while the state changes.
+        quirks: where this portal differs from others.
+
+    Attributes:
+        admin: changes the state.
+        hidden_items: (entity type id, item id) pairs the webhook's owner has no right to see.
+        notifications: what `im.notify.system.add` was asked to send.
     """
 
     def __init__(
@@ -219,14 +183,19 @@ class Methods:
         state: PortalState,
         clock: Clock,
         scopes: set[str],
-        hidden_items: set[tuple[int, int]],
         user_id: int,
+        lock: threading.RLock,
+        quirks: Quirks,
     ) -> None:
         self.state = state
         self.clock = clock
         self.scopes = scopes
-        self.hidden_items = hidden_items
         self.user_id = user_id
+        self.quirks = quirks
+        self.admin = Admin(state, clock, user_id, lock, self.forget)
+        self.hidden_items = self.admin.hidden_items
+        self.notifications: list[Record] = []
+        writing = Writing(self.admin, user_id)
         self._tables: dict[str, query.Table] = {}
         self._methods: dict[str, tuple[Method, frozenset[str]]] = {
             "crm.item.list": (self._item_list, frozenset({"crm"})),
@@ -235,11 +204,18 @@ class Methods:
             "crm.category.list": (self._category_list, frozenset({"crm"})),
             "crm.status.list": (self._status_list, frozenset({"crm"})),
             "crm.type.list": (self._type_list, frozenset({"crm"})),
+            "crm.type.get": (self._type_get, frozenset({"crm"})),
+            "crm.type.getbyentitytypeid": (self._type_by_entity, frozenset({"crm"})),
+            "crm.stagehistory.list": (self._stage_history, frozenset({"crm"})),
+            **{name: (method, _FIELD_SCOPES) for name, method in UserFields(state).methods().items()},
+            "im.notify.system.add": (self._notify, frozenset({"im"})),
+            **{name: (method, frozenset({"crm"})) for name, method in writing.methods().items()},
             "user.get": (self._user_get, _USER_SCOPES),
             "user.current": (self._user_current, _USER_SCOPES),
             "department.get": (self._department_get, frozenset({"department"})),
             "tasks.task.list": (self._task_list, frozenset({"task"})),
             "tasks.task.get": (self._task_get, frozenset({"task"})),
+            "profile": (self._profile, frozenset()),
             "scope": (lambda _: Answer(sorted(self.scopes)), frozenset()),
             "server.time": (lambda _: Answer(self.clock.written(self.clock.epoch())), frozenset()),
         }
@@ -263,6 +239,8 @@ class Methods:
                 "insufficient_scope",
                 "The request requires higher privileges than provided by the webhook token",
             )
+        if scopes is _FIELD_SCOPES and "crm" not in self.scopes:
+            raise RestError(400, "", "The current method required more scopes. (crm)")
         try:
             return method(params)
         except query.QueryError as error:
@@ -284,7 +262,7 @@ class Methods:
     # crm
 
     def _process(self, params: Record) -> SmartProcess:
-        number = _whole(params, "entityTypeId")
+        number = whole(params, "entityTypeId")
         process = self.state.processes.get(number)
         if process is None:
             raise RestError(400, "NOT_FOUND", f"Smart process with entityTypeId {number} not found")
@@ -295,7 +273,7 @@ class Methods:
         for name, definition in process.fields.items():
             if name not in kinds:
                 kinds[name] = _field_kind(name, definition)
-        return query.Schema(kinds, self.state.timezone)
+        return query.Schema(kinds, self.state.timezone, is_iso_read=self.quirks.iso_datetime_filter)
 
     def _item_list(self, params: Record) -> Answer:
         process = self._process(params)
@@ -309,17 +287,26 @@ class Methods:
             schema,
             hidden,
         )
-        return Answer({"items": _item_rows(page.rows, process, params)}, page.total, page.next)
+        return Answer({"items": self._item_rows(page.rows, process, params)}, page.total, page.next)
 
     def _item_get(self, params: Record) -> Answer:
         process = self._process(params)
-        number = _whole(params, "id")
+        number = whole(params, "id")
         if (process.entity_type_id, number) in self.hidden_items:
-            raise RestError(400, "ACCESS_DENIED", "Access denied")
+            raise denied_error()
         if number not in process.items:
-            raise RestError(400, "NOT_FOUND", "Element not found")
+            raise no_element_error()
         plain = {name: value for name, value in params.items() if name != "select"}
-        return Answer({"item": _item_rows([process.items[number]], process, plain)[0]})
+        return Answer({"item": self._item_rows([process.items[number]], process, plain)[0]})
+
+    def _item_rows(self, rows: list[Record], process: SmartProcess, params: Record) -> list[Any]:
+        select = query.as_list(params.get("select"))
+        if str(params.get("useOriginalUfNames", "N")).upper() == "Y":
+            if select and "*" not in select:
+                return [[] for _ in rows]  # a known defect of the portal: with select, original names lose the row
+            return _upper_named(rows, process)
+        rows = query.project(rows, select)
+        return _upper_named(rows, process) if self.quirks.upper_field_names else rows
 
     def _item_fields(self, params: Record) -> Answer:
         return Answer({"fields": self._process(params).fields})
@@ -344,7 +331,7 @@ class Methods:
         kinds: dict[str, query.Kind] = {"id": "number", "entityTypeId": "number", "title": "string"}
         schema = query.Schema(kinds, self.state.timezone)
         page = query.list_page(
-            query.Table({process.type_id: _type_row(process) for process in self.state.processes.values()}),
+            query.Table({process.type_id: type_row(process) for process in self.state.processes.values()}),
             query.compile_filter(params.get("filter"), schema),
             query.parse_order(params.get("order"), schema),
             query.parse_start(params.get("start")),
@@ -352,9 +339,43 @@ class Methods:
         )
         return Answer({"types": page.rows}, page.total, page.next)
 
+    def _type_get(self, params: Record) -> Answer:
+        return self._type(lambda process: process.type_id, whole(params, "id"))
+
+    def _type_by_entity(self, params: Record) -> Answer:
+        return self._type(lambda process: process.entity_type_id, whole(params, "entityTypeId"))
+
+    def _type(self, number_of: Callable[[SmartProcess], int], number: int) -> Answer:
+        for process in self.state.processes.values():
+            if number_of(process) == number:
+                return Answer({"type": type_row(process)})
+        raise RestError(400, 0, "Smart process not found")
+
+    def _stage_history(self, params: Record) -> Answer:
+        process = self._process(params)
+        schema = query.Schema(_HISTORY_KINDS, self.state.timezone, id_name="ID")
+        page = query.list_page(
+            query.Table({row["ID"]: row for row in _stage_moves(process)}),
+            query.compile_filter(params.get("filter"), schema),
+            query.parse_order(params.get("order"), schema),
+            query.parse_start(params.get("start")),
+            schema,
+        )
+        rows = query.project(page.rows, params.get("select"), always="ID")
+        return Answer({"items": rows}, page.total, page.next)
+
+    def _notify(self, params: Record) -> Answer:
+        for name in ("USER_ID", "MESSAGE"):
+            if not params.get(name):
+                raise RestError(400, f"{name}_EMPTY", f"{name} is empty")
+        self.notifications.append(params)
+        return Answer(len(self.notifications))
+
     # users and departments
 
     def _shown_user(self, row: Record) -> Record:
+        if self.quirks.active_as_text and "ACTIVE" in row:
+            row = row | {"ACTIVE": "Y" if row["ACTIVE"] else "N"}
         if self.scopes & {"user_basic", "user"}:
             return row
         return {name: value for name, value in row.items() if name not in _CONTACTS}
@@ -381,6 +402,22 @@ class Methods:
     def _user_current(self, _: Record) -> Answer:
         row = self.state.users.get(self.user_id, {"ID": str(self.user_id), "ACTIVE": True})
         return Answer(self._shown_user(row))
+
+    def _profile(self, _: Record) -> Answer:
+        """The owner, whatever the scopes; here only whose robots and integrations the portal runs is administrator."""
+        row = self.state.users.get(self.user_id, {})
+        return Answer(
+            {
+                "ID": str(self.user_id),
+                "ADMIN": self.user_id == self.state.webhook_user,
+                "NAME": row.get("NAME", ""),
+                "LAST_NAME": row.get("LAST_NAME", ""),
+                "PERSONAL_GENDER": row.get("PERSONAL_GENDER", ""),
+                "PERSONAL_PHOTO": row.get("PERSONAL_PHOTO", ""),
+                "TIME_ZONE": row.get("TIME_ZONE") or None,
+                "TIME_ZONE_OFFSET": 0,
+            }
+        )
 
     def _department_get(self, params: Record) -> Answer:
         schema = query.Schema(_DEPARTMENT_KINDS, self.state.timezone, id_name="ID", strict=False)
@@ -415,7 +452,7 @@ class Methods:
         return Answer({"tasks": [_task_row(row, select) for row in page.rows]}, page.total, page.next)
 
     def _task_get(self, params: Record) -> Answer:
-        number = _whole(params, "taskId", "TASK_ID", "id", "ID")
+        number = whole(params, "taskId", "TASK_ID", "id", "ID")
         row = self.state.tasks.get(number)
         if row is None:
             return Answer([])  # the portal has no error for a task that is missing or closed to the caller
@@ -424,16 +461,6 @@ class Methods:
 
 def _names(parameter: str, kinds: Mapping[str, query.Kind]) -> bool:
     return query.split_prefix(parameter, query.ALL_PREFIXES)[1] in kinds
-
-
-def _whole(params: Record, *names: str) -> int:
-    value = query.lookup(params, *names)
-    if value is None:
-        raise RestError(400, 100, f"Could not find value for parameter {{{names[0]}}}")
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        return 0  # PHP reads any other text as 0, which no row has
 
 
 def _sorting(params: Record, schema: query.Schema) -> list[query.Order]:
@@ -446,17 +473,47 @@ def _sorting(params: Record, schema: query.Schema) -> list[query.Order]:
     return [query.Order(name.upper(), descending)]
 
 
-def _item_rows(rows: list[Record], process: SmartProcess, params: Record) -> list[Any]:
-    select = query.as_list(params.get("select"))
-    if str(params.get("useOriginalUfNames", "N")).upper() != "Y":
-        return query.project(rows, select)
-    if select and "*" not in select:
-        return [[] for _ in rows]  # a known defect of the portal: original names together with select lose the row
+def _upper_named(rows: list[Record], process: SmartProcess) -> list[Record]:
+    """Rows with user fields under their original names."""
     names = {name: str(entry.get("upperName", name)) for name, entry in process.fields.items() if name.startswith("uf")}
     return [{names.get(name, name): value for name, value in row.items()} for row in rows]
 
 
-def _type_row(process: SmartProcess) -> Record:
+_HISTORY_KINDS: dict[str, query.Kind] = {
+    **dict.fromkeys(("ID", "TYPE_ID", "CATEGORY_ID"), "number"),
+    "OWNER_ID": "link",
+    "CREATED_TIME": "datetime",
+    **dict.fromkeys(("STAGE_SEMANTIC_ID", "STAGE_ID"), "string"),
+}
+
+
+def _stage_moves(process: SmartProcess) -> list[Record]:
+    """The first stage of every element and the last one: of those in between the stand-in keeps no record."""
+    semantics = {row["STATUS_ID"]: row.get("SEMANTICS") or "P" for row in process.statuses}
+    rows = []
+    for number, item in sorted(process.items.items()):
+        first = item.get("previousStageId") or item["stageId"]
+        moves = [(1, item["createdTime"], first)]
+        if first != item["stageId"]:
+            is_final = semantics.get(item["stageId"], "P") != "P"
+            moves.append((3 if is_final else 2, item["movedTime"], item["stageId"]))
+        for place, (kind, moment, stage) in enumerate(moves):
+            rows.append(
+                {
+                    "ID": 2 * number - 1 + place,
+                    "TYPE_ID": kind,
+                    "OWNER_ID": number,
+                    "CREATED_TIME": moment,
+                    "CATEGORY_ID": item["categoryId"],
+                    "STAGE_SEMANTIC_ID": semantics.get(stage, "P"),
+                    "STAGE_ID": stage,
+                }
+            )
+    return rows
+
+
+def type_row(process: SmartProcess) -> Record:
+    """A row of `crm.type.list`."""
     flags = dict.fromkeys(("isCategoriesEnabled", "isStagesEnabled", "isBeginCloseDatesEnabled"), "Y")
     return {
         "id": process.type_id,
@@ -491,41 +548,55 @@ class Timer:
     Args:
         clock: the portal's clock.
         meter: the portal's time meter.
+        quirks: what the blocks leave out.
     """
 
-    def __init__(self, clock: Clock, meter: OperatingMeter) -> None:
+    def __init__(self, clock: Clock, meter: OperatingMeter, quirks: Quirks) -> None:
         self.clock = clock
         self.meter = meter
+        self.quirks = quirks
 
     def block(self, method: str, start: float, processing: float) -> Record:
         """The `time` block of a call that began at `start` (epoch) and computed for `processing` seconds."""
         finish = self.clock.epoch()
         operating, reset_at = self.meter.reading(method, finish)
-        return {
+        block: Record = {
             "start": start,
             "finish": finish,
             "duration": max(0.0, finish - start),
             "processing": processing,
             "date_start": self.clock.written(start),
             "date_finish": self.clock.written(finish),
-            "operating_reset_at": reset_at,
-            "operating": operating,
         }
+        if self.quirks.integer_time:
+            block |= {"start": int(start), "finish": int(finish), "duration": int(finish) - int(start), "processing": 0}
+        if self.quirks.operating_reset_at:
+            block["operating_reset_at"] = reset_at
+        if self.quirks.operating:
+            block["operating"] = operating
+        return block
 
-    def run(self, name: str, call: Callable[[], Answer]) -> tuple[Answer, Record]:
+    def run(self, name: str, call: Callable[[], Answer], *, is_inner: bool = False) -> tuple[Answer, Record]:
         """Calls a method, books its cost, and returns its answer with the `time` block.
+
+        Args:
+            name: the method.
+            call: what answers it.
+            is_inner: whether it is a command of a batch, which some portals bill to the batch alone.
 
         Raises:
             RestError: what the method answers instead, or 429 while it is blocked.
         """
         start = self.clock.epoch()
-        if self.meter.blocked(name, start):
+        is_billed = self.meter.bills(name, is_inner=is_inner)
+        if is_billed and self.meter.blocked(name, start):
             raise operating_error()
         try:
             answer = call()
         finally:
             spent = max(0.0, self.clock.epoch() - start)
-            self.meter.charge(name, spent, start)
+            if is_billed:
+                self.meter.charge(name, spent, start)
         return answer, self.block(name, start, spent)
 
 
@@ -538,14 +609,14 @@ def batch_commands(params: Record) -> list[tuple[str, str, str]]:
     return commands
 
 
-def run_batch(methods: Methods, timer: Timer, params: Record, failing: int | None = None) -> Answer:
+def run_batch(methods: Methods, timer: Timer, params: Record, failing: CommandFault | None = None) -> Answer:
     """Runs the commands of a batch one after the other.
 
     Args:
         methods: what the portal offers.
         timer: where costs are booked.
         params: `cmd` and `halt`.
-        failing: a command that has to fail with QUERY_LIMIT_EXCEEDED (scripted fault).
+        failing: a command that has to fail, and how (scripted fault).
 
     Returns:
         The five maps of a batch answer; commands that failed are in `result_error` only.
@@ -558,17 +629,25 @@ def run_batch(methods: Methods, timer: Timer, params: Record, failing: int | Non
     times: Record = {}
     seen: dict[str, Answer] = {}
     for number, (key, method, arguments) in enumerate(batch_commands(params)):
+        spoiled = failing.kind if failing is not None and failing.command == number else None
+        if spoiled == "batch_missing_command":
+            continue
+        if spoiled == "batch_result_is_error":
+            results[key] = {"error": "INTERNAL_SERVER_ERROR", "error_description": "Internal server error"}
+            continue
         try:
-            _refuse(number, method, failing)
+            _refuse(number, method, spoiled)
             resolved = {name: _resolve(value, results) for name, value in query.decode(arguments).items()}
-            answer, times[key] = timer.run(method, partial(_once, methods, method, resolved, seen))
+            answer, times[key] = timer.run(method, partial(_once, methods, method, resolved, seen), is_inner=True)
         except RestError as error:
             errors[key] = error.envelope()
+            if spoiled == "batch_operation_time_limit":
+                times[key] = timer.block(method, timer.clock.epoch(), 0.0)
             if halt:
                 break
             continue
         results[key] = answer.result
-        if answer.total is not None:
+        if answer.total is not None and methods.quirks.total:
             totals[key] = answer.total
         if answer.next is not None:
             nexts[key] = answer.next
@@ -584,8 +663,9 @@ def run_batch(methods: Methods, timer: Timer, params: Record, failing: int | Non
 
 def _once(methods: Methods, method: str, params: Record, seen: dict[str, Answer]) -> Answer:
     # Behind the end of a chain all commands are alike ("id greater than nothing"): on half a million rows, scanning
-    # for each of them would take seconds. Nothing changes within a batch, so one answer serves them all.
+    # for each of them would take seconds. While nothing is written, one answer serves them all.
     if method != "crm.item.list":
+        seen.clear()
         return methods.call(method, params)
     key = repr(params)
     if key not in seen:
@@ -593,13 +673,15 @@ def _once(methods: Methods, method: str, params: Record, seen: dict[str, Answer]
     return seen[key]
 
 
-def _refuse(number: int, method: str, failing: int | None) -> None:
+def _refuse(number: int, method: str, spoiled: FaultKind | None) -> None:
     if number >= BATCH_LIMIT:
         raise RestError(400, "ERROR_BATCH_LENGTH_EXCEEDED", "Max batch length exceeded")
     if method == "batch":
         raise RestError(405, "ERROR_BATCH_METHOD_NOT_ALLOWED", "Method is not allowed for batch usage")
-    if number == failing:
+    if spoiled == "batch_command_error":
         raise limit_error()
+    if spoiled == "batch_operation_time_limit":
+        raise operating_error()
 
 
 def _resolve(value: query.Value, results: Record) -> query.Value:

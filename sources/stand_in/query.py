@@ -133,6 +133,7 @@ class Schema:
         prefixes: comparison prefixes the method knows, longest first.
         strict: refuse unknown filter names (crm, tasks) or pass over them (users, departments).
         key: request name to the key in the stored row.
+        is_iso_read: whether filters read ISO moments; some portals take only `Y-m-d H:i:s`.
     """
 
     kinds: Mapping[str, Kind]
@@ -141,6 +142,7 @@ class Schema:
     prefixes: tuple[str, ...] = ALL_PREFIXES
     strict: bool = True
     key: Callable[[str], str] = str
+    is_iso_read: bool = True
 
 
 def moment(value: Value, zone: timezone) -> datetime:
@@ -353,6 +355,8 @@ def _condition(name: str, value: Value, schema: Schema) -> Predicate | None:
         if schema.strict:
             raise QueryError(f"Invalid filter: field '{field_name}' is not allowed in filter")
         return None
+    if kind == "datetime" and not schema.is_iso_read and not all(map(_is_plain_moment, as_list(value))):
+        return lambda _: False
     operator = {"": "=", "!": "!="}.get(prefix, prefix)
     key = schema.key(field_name)
     if operator in _RANGES:
@@ -366,6 +370,10 @@ def _condition(name: str, value: Value, schema: Schema) -> Predicate | None:
         if _blank(value) and not (kind in _FLAGS and value is False):
             return _empty(key, kind, wanted=not negate)
     return _member(as_list(value), kind, field_name, schema, negate=negate)
+
+
+def _is_plain_moment(value: Value) -> bool:
+    return re.fullmatch(r"\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d)?", str(value)) is not None
 
 
 def _range(operator: str, value: Value, kind: Kind, name: str, schema: Schema) -> Predicate | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import importlib
 import json
 import secrets
 import signal
@@ -17,7 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -31,21 +30,28 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sources.stand_in import query
-from sources.stand_in.limits import Clock, Fault, LeakyBucket, OperatingMeter, take_command_fault, take_fault
-from sources.stand_in.methods import (
-    DEFAULT_SCOPES,
+from sources.stand_in.admin import Admin as Admin
+from sources.stand_in.answers import (
     Answer,
-    Methods,
     RestError,
-    Timer,
-    batch_commands,
     credentials_error,
     limit_error,
     not_found_error,
     operating_error,
-    run_batch,
 )
-from sources.stand_in.state import PortalState, Record, SmartProcess
+from sources.stand_in.limits import (
+    BatchBilling,
+    Clock,
+    Fault,
+    FaultKind,
+    LeakyBucket,
+    OperatingMeter,
+    take_command_fault,
+    take_fault,
+)
+from sources.stand_in.methods import DEFAULT_SCOPES, Methods, Timer, batch_commands, run_batch
+from sources.stand_in.quirks import Quirks
+from sources.stand_in.state import PortalState, Record
 
 _HTML = b"<!DOCTYPE html><html><head><title>Bitrix24</title></head><body><h1>Service is unavailable</h1></body></html>"
 
@@ -58,148 +64,6 @@ def _iso(value: query.Value) -> query.Value:
 
 def _encode(value: query.Value) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_iso).encode()
-
-
-# --- Admin side ---------------------------------------------------------------------------------------------------
-
-
-class Admin:
-    """Changes the company behind the portal's back, as people in the CRM would.
-
-    Args:
-        state: what the portal holds.
-        clock: the portal's clock, which dates every change.
-        actor_id: the user id written as `updatedBy`, `createdBy` and `movedBy`.
-        lock: held while the state changes; requests hold it while they read.
-        changed: called after elements came or went.
-    """
-
-    def __init__(
-        self,
-        state: PortalState,
-        clock: Clock,
-        actor_id: int = 1,
-        lock: threading.RLock | None = None,
-        changed: Callable[[], None] = lambda: None,
-    ) -> None:
-        self.state = state
-        self.clock = clock
-        self.actor_id = actor_id
-        self._lock = lock or threading.RLock()
-        self._changed = changed
-
-    def _now(self) -> str:
-        return self.state.timestamp(self.clock.now())
-
-    def _process(self, entity_type_id: int) -> SmartProcess:
-        return self.state.processes[entity_type_id]
-
-    def edit_item(self, entity_type_id: int, id: int, fields: Record) -> bool:  # noqa: A002 - the portal's own name
-        """Edits an element as `crm.item.update` does.
-
-        Args:
-            entity_type_id: the process.
-            id: the element.
-            fields: REST names to new values; `updatedTime` or `updatedBy` among them are taken as given.
-
-        Returns:
-            Whether anything changed: if not, `updatedTime` stays.
-
-        Raises:
-            KeyError: there is no such process or element.
-        """
-        with self._lock:
-            items = self._process(entity_type_id).items
-            row = items[id]
-            changes = {name: value for name, value in fields.items() if name not in row or row[name] != value}
-            if not changes:
-                return False
-            stamps: Record = {"updatedTime": self._now(), "updatedBy": self.actor_id}
-            if "stageId" in changes:
-                stamps |= {
-                    "movedTime": stamps["updatedTime"],
-                    "movedBy": self.actor_id,
-                    "previousStageId": row.get("stageId", ""),
-                }
-            items[id] = {**row, **stamps, **changes}
-            return True
-
-    def delete_item(self, entity_type_id: int, id: int) -> None:  # noqa: A002
-        """Deletes an element; it is kept aside for `restore_item`. Raises KeyError if it is not there."""
-        with self._lock:
-            process = self._process(entity_type_id)
-            process.deleted[id] = process.items.pop(id)
-            self._changed()
-
-    def restore_item(self, entity_type_id: int, id: int) -> None:  # noqa: A002
-        """Brings a deleted element back as it was, its old `updatedTime` included. Raises KeyError if unknown."""
-        with self._lock:
-            process = self._process(entity_type_id)
-            process.items[id] = process.deleted.pop(id)
-            self._changed()
-
-    def insert_item(self, entity_type_id: int, fields: Record, created: datetime | str | None = None) -> int:
-        """Adds an element; every field not given is empty, the stage is the first of its funnel.
-
-        Args:
-            entity_type_id: the process.
-            fields: REST names to values.
-            created: `createdTime` and, unless given, `updatedTime`; a past one is a back-dated import.
-
-        Returns:
-            The new id.
-
-        Raises:
-            KeyError: there is no such process.
-        """
-        with self._lock:
-            process = self._process(entity_type_id)
-            number = process.next_id
-            process.items[number] = self._new_item(process, number, fields, created)
-            self._changed()
-            return number
-
-    def _new_item(self, process: SmartProcess, number: int, fields: Record, created: datetime | str | None) -> Record:
-        stamp = self._now() if created is None else created
-        if isinstance(stamp, datetime):
-            stamp = self.state.timestamp(stamp)
-        empty: Record = {name: [] if entry.get("isMultiple") else None for name, entry in process.fields.items()}
-        default = next(
-            (row for row in process.categories if row.get("isDefault") == "Y"), next(iter(process.categories), {})
-        )
-        category = fields.get("categoryId", default.get("id", 0))
-        first_stage = next(
-            (row["STATUS_ID"] for row in process.statuses if str(row.get("CATEGORY_ID")) == str(category)), ""
-        )
-        authors = dict.fromkeys(("createdBy", "updatedBy", "movedBy", "assignedById"), self.actor_id)
-        return {
-            **empty,
-            "id": number,
-            "xmlId": "",
-            "title": f"{process.title} #{number}",
-            **authors,
-            **dict.fromkeys(("createdTime", "updatedTime", "movedTime"), stamp),
-            "categoryId": category,
-            "opened": "Y",
-            "stageId": first_stage,
-            "previousStageId": "",
-            "entityTypeId": process.entity_type_id,
-            **fields,
-        }
-
-    def advance_clock(self, seconds: float) -> datetime:
-        """Moves the portal's clock on, at most to the host's time; returns the new time."""
-        return self.clock.advance(timedelta(seconds=seconds))
-
-    def set_clock(self, moment: datetime) -> datetime:
-        """Sets the portal's clock, at most to the host's time; returns the new time."""
-        return self.clock.set(moment)
-
-    def truth(self) -> list[Any]:
-        """What the company's ratings really are, one row per rating."""
-        module = importlib.import_module("sources.stand_in.truth")
-        with self._lock:
-            return list(module.rating_truth(self.state))
 
 
 # --- REST side ----------------------------------------------------------------------------------------------------
@@ -239,6 +103,9 @@ class _Reply:
     status: int
     body: bytes
     content_type: bytes = b"application/json; charset=utf-8"
+    delay: float = 0.0
+    sent: int | None = None
+    """How much of the body goes out before the connection is cut; None for all of it."""
 
 
 class Portal:
@@ -253,6 +120,7 @@ class Portal:
         meter: time meter.
         between_requests: called before each request with its number.
         latency: seconds each answer waits, to look like a network.
+        quirks: where the portal differs from others.
     """
 
     def __init__(
@@ -266,8 +134,10 @@ class Portal:
         meter: OperatingMeter | None = None,
         between_requests: Callable[[int], None] | None = None,
         latency: float = 0.0,
+        quirks: Quirks | None = None,
     ) -> None:
         self.state = state
+        self.quirks = quirks or Quirks()
         self.user_id = state.webhook_user if user_id is None else user_id
         self.scopes = set(scopes)
         self.bucket = bucket or LeakyBucket()
@@ -276,13 +146,14 @@ class Portal:
         self.latency = latency
         self.clock = Clock(state.now, state.timezone)
         self.faults: list[Fault] = []
-        self.hidden_items: set[tuple[int, int]] = set()
         self.log: list[LogEntry] = []
         self.lock = threading.RLock()
         self._secret = secret
-        self._methods = Methods(state, self.clock, self.scopes, self.hidden_items, self.user_id)
-        self._timer = Timer(self.clock, self.meter)
-        self.admin = Admin(state, self.clock, self.user_id, self.lock, self._methods.forget)
+        self._methods = Methods(state, self.clock, self.scopes, self.user_id, self.lock, self.quirks)
+        self._timer = Timer(self.clock, self.meter, self.quirks)
+        self.admin = self._methods.admin
+        self.hidden_items = self.admin.hidden_items
+        self.notifications = self._methods.notifications
         self._number = 0
 
     def handle(self, call: _Call) -> _Reply | None:
@@ -307,44 +178,59 @@ class Portal:
     def _spoiled(self, number: int, method: str, call: _Call, params: Record) -> _Reply | None:
         fault = take_fault(self.faults, number, method)
         kind = None if fault is None else fault.kind
-        failed = {"error": "INTERNAL_SERVER_ERROR", "error_description": "Internal server error"}
         if kind == "drop":
             return None
-        if kind == "query_limit":
-            raise limit_error()
-        if kind == "operation_time_limit":
-            raise operating_error()
-        if kind in ("html_200", "html_502"):
+        refusal = _REFUSALS.get(kind)
+        if refusal is not None:
+            raise refusal()
+        if kind is not None and kind.startswith("html_"):
             return _Reply(int(kind[-3:]), _HTML, b"text/html; charset=utf-8")
-        if kind in ("http_500", "error_in_200"):
-            return _Reply(500 if kind == "http_500" else 200, _encode(failed))
+        if kind == "error_in_200":
+            return _Reply(200, _encode(_failed().envelope()))
         reply = self._answered(number, method, call, params)
+        half = len(reply.body) // 2
         if kind == "truncated_json":
-            return dataclasses.replace(reply, body=reply.body[: len(reply.body) // 2])
-        return reply
+            return dataclasses.replace(reply, body=reply.body[:half])
+        if kind == "drop_mid_body":
+            return dataclasses.replace(reply, sent=half)
+        if kind == "empty_body":
+            return dataclasses.replace(reply, body=b"")
+        if kind == "null_result":
+            return dataclasses.replace(reply, body=_encode(json.loads(reply.body) | {"result": None}))
+        return reply if fault is None else dataclasses.replace(reply, delay=fault.seconds)
 
     def _answered(self, number: int, method: str, call: _Call, params: Record) -> _Reply:
         if not self.bucket.admit():
             raise limit_error()
         if call.owner != str(self.user_id) or not secrets.compare_digest(call.code.encode(), self._secret.encode()):
             raise credentials_error()
+        run: Callable[[], Answer] = partial(self._methods.call, method, params)
         if method == "batch":
-            start = self.clock.epoch()
             failing = take_command_fault(self.faults, number, [name for _, name, _ in batch_commands(params)])
-            answer = run_batch(self._methods, self._timer, params, failing)
-            block = self._timer.block(method, start, max(0.0, self.clock.epoch() - start))
-        else:
-            answer, block = self._timer.run(method, partial(self._methods.call, method, params))
-        return _Reply(200, _encode(_envelope(answer, block)))
+            run = partial(run_batch, self._methods, self._timer, params, failing)
+        answer, block = self._timer.run(method, run)
+        envelope: Record = {"result": answer.result}
+        if answer.next is not None:
+            envelope["next"] = answer.next
+        if answer.total is not None and self.quirks.total:
+            envelope["total"] = answer.total
+        return _Reply(200, _encode({**envelope, "time": block}))
 
 
-def _envelope(answer: Answer, block: Record) -> Record:
-    envelope: Record = {"result": answer.result}
-    if answer.next is not None:
-        envelope["next"] = answer.next
-    if answer.total is not None:
-        envelope["total"] = answer.total
-    return {**envelope, "time": block}
+def _failed() -> RestError:
+    return RestError(500, "INTERNAL_SERVER_ERROR", "Internal server error")
+
+
+_REFUSALS: dict[FaultKind | None, Callable[[], RestError]] = {
+    "http_500": _failed,
+    "query_limit": limit_error,
+    "operation_time_limit": operating_error,
+    "overload_limit": lambda: RestError(503, "OVERLOAD_LIMIT", "REST API is blocked due to overload"),
+    "expired_token": lambda: RestError(401, "expired_token", "The access token provided has expired"),
+    "invalid_credentials": credentials_error,
+    "access_denied": lambda: RestError(403, "ACCESS_DENIED", "REST API is available only on commercial plans"),
+}
+"""Faults that answer a whole request with an error of the portal's own."""
 
 
 def _params(call: _Call) -> Record:
@@ -374,8 +260,16 @@ class _RestApp:
         if reply is None:
             await _drop(receive, send)
             return
+        if reply.delay:
+            await asyncio.sleep(reply.delay)
         headers = [(b"content-type", reply.content_type), (b"content-length", str(len(reply.body)).encode())]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        if reply.sent is not None:
+            await send({"type": "http.response.body", "body": reply.body[: reply.sent], "more_body": True})
+            # A connection that is aborted drops what it has not sent yet: some loops send at their next turn only.
+            await asyncio.sleep(0)
+            await _drop(receive, send)
+            return
         await send({"type": "http.response.body", "body": reply.body})
 
 
@@ -437,6 +331,10 @@ def _admin_get(read: Callable[[], Any]) -> Callable[[Request], Any]:
     return endpoint
 
 
+def _read_fault(body: Record) -> Fault:
+    return Fault(**{field.name: body[field.name] for field in dataclasses.fields(Fault) if field.name in body})
+
+
 def _set_clock(admin: Admin, body: Record) -> str:
     if "set" in body:
         admin.set_clock(query.moment(body["set"], admin.state.timezone))
@@ -453,12 +351,18 @@ def build_app(portal: Portal) -> ASGIApp:
         "delete": lambda body: admin.delete_item(int(body["entityTypeId"]), int(body["id"])),
         "restore": lambda body: admin.restore_item(int(body["entityTypeId"]), int(body["id"])),
         "insert": lambda body: admin.insert_item(int(body["entityTypeId"]), body["fields"], body.get("created")),
+        "hide": lambda body: admin.hide_item(int(body["entityTypeId"]), int(body["id"])),
+        "show": lambda body: admin.show_item(int(body["entityTypeId"]), int(body["id"])),
         "clock": lambda body: _set_clock(admin, body),
+        "faults": lambda body: portal.faults.append(_read_fault(body)),
+        "faults/clear": lambda _: portal.faults.clear(),
     }
     get: dict[str, Callable[[], Any]] = {
         "truth": lambda: [dataclasses.asdict(row) for row in admin.truth()],
         "log": lambda: [dataclasses.asdict(entry) for entry in portal.log],
         "config": lambda: portal.state.config,
+        "faults": lambda: [dataclasses.asdict(fault) for fault in portal.faults],
+        "notifications": lambda: portal.notifications,
     }
     routes = [Route(f"/admin/{name}", _admin_post(act), methods=["POST"]) for name, act in post.items()]
     routes += [Route(f"/admin/{name}", _admin_get(read), methods=["GET"]) for name, read in get.items()]
@@ -525,6 +429,11 @@ class StandInPortal:
         operating_cost: what a call is charged instead of the time it took.
         between_requests: called before each REST request with its running number.
         latency: seconds each answer waits.
+        batch_billing: whether a batch is billed to its commands (`inner`) or to the method `batch` (`outer`).
+        quirks: where the portal differs from others, by the names of `quirks.Quirks`.
+
+    Raises:
+        TypeError: an unknown quirk.
 
     Attributes:
         webhook: URL to call methods under, ends with a slash.
@@ -534,6 +443,8 @@ class StandInPortal:
         log: REST requests so far.
         faults: failures to come; append `Fault`s.
         hidden_items: (entity type id, id) the webhook's owner may not see.
+        notifications: what `im.notify.system.add` was asked to send.
+        quirks: where the portal differs from others, mutable.
         scopes: what the webhook may use, mutable.
         bucket: the request limit, mutable.
         meter: the time meter, mutable.
@@ -554,6 +465,8 @@ class StandInPortal:
         operating_cost: Callable[[str, float], float] | None = None,
         between_requests: Callable[[int], None] | None = None,
         latency: float = 0.0,
+        batch_billing: BatchBilling = "inner",
+        quirks: dict[str, bool] | None = None,
     ) -> None:
         self._secret = secret or secrets.token_hex(8)
         self._host = host
@@ -564,9 +477,10 @@ class StandInPortal:
             user_id=user_id,
             scopes=scopes,
             bucket=LeakyBucket(rate_per_second, burst),
-            meter=OperatingMeter(operating_limit, operating_cost),
+            meter=OperatingMeter(operating_limit, operating_cost, batch_billing),
             between_requests=between_requests,
             latency=latency,
+            quirks=Quirks(**(quirks or {})),
         )
         self.state = state
         self.admin = self.portal.admin
@@ -574,6 +488,8 @@ class StandInPortal:
         self.log = self.portal.log
         self.faults = self.portal.faults
         self.hidden_items = self.portal.hidden_items
+        self.notifications = self.portal.notifications
+        self.quirks = self.portal.quirks
         self.scopes = self.portal.scopes
         self.bucket = self.portal.bucket
         self.meter = self.portal.meter

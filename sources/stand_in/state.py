@@ -10,7 +10,7 @@ ids of users, departments, tasks and statuses are strings, dates are ISO strings
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 Record = dict[str, Any]
@@ -47,6 +47,37 @@ class SmartProcess:
 
 
 @dataclass
+class PeopleTruth:
+    """What the scores of a made-up company were made from; what no portal knows, and scoring has to find.
+
+    A score is a cut of `quality of the ratee - severity of the rater + chance`; not below `five_from` it is a five.
+
+    Attributes:
+        quality: how well somebody sets tasks, by employee id; no unit, deviates by 0.6 (plus 0.3 by department).
+        severity: how strictly somebody scores, in the same unit; deviates by 0.8.
+        five_from: the least satisfaction that gives a five.
+        improved: since when somebody sets tasks better (by 0.8), by employee id.
+        reciprocal_strong: pairs that send 35 % of their tasks to each other and give each other fives.
+        reciprocal_subtle: the same with 10 %.
+        ring: (rater, ratee) of three people who praise each other in a circle.
+        sinkers: (rater, ratee) where every score is as low as it gets.
+        straight_liners: raters who give everybody a five.
+        stricter: since when a rater is stricter by one, by employee id.
+    """
+
+    quality: dict[int, float] = field(default_factory=dict)
+    severity: dict[int, float] = field(default_factory=dict)
+    five_from: float = 0.0
+    improved: dict[int, date] = field(default_factory=dict)
+    reciprocal_strong: list[tuple[int, int]] = field(default_factory=list)
+    reciprocal_subtle: list[tuple[int, int]] = field(default_factory=list)
+    ring: list[tuple[int, int]] = field(default_factory=list)
+    sinkers: list[tuple[int, int]] = field(default_factory=list)
+    straight_liners: list[int] = field(default_factory=list)
+    stricter: dict[int, date] = field(default_factory=dict)
+
+
+@dataclass
 class PortalState:
     """Everything one portal knows, mutable by the admin side.
 
@@ -60,6 +91,7 @@ class PortalState:
         config: the estafeta.yaml contents (parsed) that fit this portal: portal, processes, policies, release.
         webhook_user: the employee whose webhook the portal's robots and integrations use.
         planted: what the company put into the data on purpose: event name to (process key, item id) pairs.
+        people: what the scores were made from.
     """
 
     now: datetime
@@ -71,6 +103,7 @@ class PortalState:
     config: Record
     webhook_user: int = 1
     planted: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+    people: PeopleTruth = field(default_factory=PeopleTruth)
 
     def timestamp(self, moment: datetime) -> str:
         """Writes a moment the way the portal does: its own offset, second resolution."""

@@ -4,19 +4,24 @@ Belongs here: the rules of the design, one rating at a time, in plain Python. Do
 with the pipeline. The oracle would prove nothing if it ran the code that it judges.
 
 The answer is what `dwh.fct_rating` holds when the mode of every process is open.
+
+With sightings, which are copies of the portal as each run read it, the oracle also knows time: who worked where on
+which day as far as any run could see, and what happened to a rating between two runs.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from sources.stand_in.state import PortalState, Record, SmartProcess
 
 FIRST_PERIOD = date(2020, 1, 1)
+FIRST_DAY, NO_END = date(1970, 1, 1), date(2100, 1, 1)
+"""Since when the first version of anything holds, and until when a version holds that has not ended."""
 
 
 @dataclass(frozen=True)
@@ -38,37 +43,336 @@ class TruthRow:
     is_deleted: bool
 
 
-def rating_truth(state: PortalState, config: Record | None = None) -> list[TruthRow]:
+@dataclass(frozen=True)
+class Sighting:
+    """The portal as one run read it.
+
+    Attributes:
+        day: the run's day in portal time.
+        state: a copy of what the portal held; its clock shows the moment of the run.
+    """
+
+    day: date
+    state: PortalState
+
+
+@dataclass(frozen=True)
+class EmployeeVersion:
+    """What was known of an employee from one day to another; ids are 0 where the portal has none."""
+
+    employee_id: int
+    full_name: str
+    position: str
+    department_id: int
+    is_active: bool
+    valid_from: date
+    valid_to: date
+    is_current: bool
+    is_inferred: bool
+
+
+@dataclass(frozen=True)
+class DepartmentVersion:
+    """What was known of a department from one day to another; ids are 0 where the portal has none."""
+
+    department_id: int
+    name: str
+    parent_id: int
+    head_employee_id: int
+    valid_from: date
+    valid_to: date
+    is_current: bool
+    is_inferred: bool
+
+
+@dataclass(frozen=True)
+class RatingEvent:
+    """What a run found to have happened to a rating since the run before.
+
+    Attributes:
+        period: the month that the rating stands in afterwards; for a delete, stood in before.
+        observed_on: the run's day.
+        is_after_freeze: whether that month was frozen when it happened.
+        old_score: None for a create.
+        new_score: None for a delete.
+        changed: for an edit, the roles whose values differ, `stage` among them.
+    """
+
+    process_key: str
+    rating_id: int
+    event: Literal["create", "edit", "delete", "restore"]
+    period: date
+    observed_on: date
+    is_after_freeze: bool
+    old_score: int | None
+    new_score: int | None
+    changed: frozenset[str]
+
+
+def sight(state: PortalState, moment: datetime) -> Sighting:
+    """Keeps what the portal holds while a run reads it.
+
+    Args:
+        state: the portal.
+        moment: when the run reads it, aware.
+    """
+    copied = replace(
+        state,
+        now=moment,
+        users=_copied(state.users),
+        departments=_copied(state.departments),
+        tasks=_copied(state.tasks),
+        processes={
+            number: replace(process, items=_copied(process.items), deleted=_copied(process.deleted))
+            for number, process in state.processes.items()
+        },
+    )
+    return Sighting(moment.astimezone(state.timezone).date(), copied)
+
+
+def _copied(rows: dict[int, Record]) -> dict[int, Record]:
+    """Rows hold scalars and lists of scalars; a real deep copy of a year takes minutes."""
+    return {
+        number: {name: list(value) if isinstance(value, list) else value for name, value in row.items()}
+        for number, row in rows.items()
+    }
+
+
+def rating_truth(
+    state: PortalState, config: Record | None = None, sightings: Sequence[Sighting] | None = None
+) -> list[TruthRow]:
     """Judges every rating of the portal, deleted ones included.
 
     Args:
         state: the portal.
         config: the estafeta.yaml contents to judge by; the portal's own by default.
+        sightings: what the runs so far have read, in order. With them departments are those known for the day of a
+            rating, people stay known, and a rating that no run has seen before its deletion is not there.
 
     Returns:
         Rows in the order of the configuration's processes, then by id.
     """
     settings = config if config is not None else state.config
+    past = None if sightings is None else _Past(sightings)
     rows: list[TruthRow] = []
     for process in settings["processes"]:
-        rows.extend(_ProcessTruth(state, settings, process).rows())
+        rows.extend(_ProcessTruth(state, settings, process, past).rows())
     return rows
+
+
+def employee_versions(sightings: Sequence[Sighting]) -> list[EmployeeVersion]:
+    """What was known of employees, by id and start.
+
+    Args:
+        sightings: what the runs have read, in order of time.
+    """
+    history: _Versions = {}
+    for sighting in sightings:
+        _begin_day(history, sighting.day)
+        users = sighting.state.users
+        for number in sorted({*history, *users}):
+            before = history[number][-1].values if history.get(number) else None
+            _see(history, number, sighting.day, _employee(users.get(number), before))
+    return [
+        EmployeeVersion(number, name, position, department, is_active, v.start, v.end, is_current, v.start == FIRST_DAY)
+        for number, versions in sorted(history.items())
+        for v in versions
+        for (name, position, department, is_active), is_current in [(v.values, v is versions[-1])]
+    ]
+
+
+def _employee(row: Record | None, before: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+    """Full name, position, department, whether active; nothing for somebody whom nobody has seen yet."""
+    if row is None:
+        return None if before is None else (*before[:3], False)
+    parts = [str(row.get(name) or "").strip() for name in ("LAST_NAME", "NAME", "SECOND_NAME")]
+    departments = row.get("UF_DEPARTMENT") or []
+    department = int(departments[0]) if departments else 0
+    is_active = bool(row.get("ACTIVE", True))
+    if not departments and not is_active and before is not None:
+        department = before[2]
+    return " ".join(part for part in parts if part), str(row.get("WORK_POSITION") or ""), department, is_active
+
+
+def department_versions(sightings: Sequence[Sighting]) -> list[DepartmentVersion]:
+    """What was known of departments, by id and start.
+
+    Args:
+        sightings: what the runs have read, in order of time.
+    """
+    history: _Versions = {}
+    for sighting in sightings:
+        _begin_day(history, sighting.day)
+        rows = sighting.state.departments
+        for number in sorted({*history, *rows}):
+            _see(history, number, sighting.day, _department(rows[number]) if number in rows else None)
+    return [
+        DepartmentVersion(number, name, parent, head, v.start, v.end, v.end == NO_END, v.start == FIRST_DAY)
+        for number, versions in sorted(history.items())
+        for v in versions
+        for name, parent, head in [v.values]
+    ]
+
+
+def _department(row: Record) -> tuple[Any, ...]:
+    return str(row.get("NAME", "")), int(row.get("PARENT") or 0), int(row.get("UF_HEAD") or 0)
+
+
+@dataclass
+class _Version:
+    values: tuple[Any, ...]
+    start: date
+    end: date = NO_END
+
+
+_Versions: TypeAlias = dict[int, list[_Version]]
+
+
+def _begin_day(history: _Versions, day: date) -> None:
+    """Takes back what an earlier run of the same day has added: of one day the last run counts."""
+    for versions in history.values():
+        versions[:] = [version for version in versions if version.start != day]
+        if versions and versions[-1].end == day:
+            versions[-1].end = NO_END
+
+
+def _see(history: _Versions, number: int, day: date, values: tuple[Any, ...] | None) -> None:
+    """One thing as one run saw it: the same as before, different, or not there."""
+    versions = history.setdefault(number, [])
+    standing = versions[-1] if versions and versions[-1].end == NO_END else None
+    if standing is not None and standing.values != values:
+        standing.end = day
+        standing = None
+    if standing is None and values is not None:
+        versions.append(_Version(values, day if versions else FIRST_DAY))
+
+
+class _Past:
+    """What the runs so far have seen."""
+
+    def __init__(self, sightings: Sequence[Sighting]) -> None:
+        self.sightings = sightings
+        self.employees: dict[int, list[EmployeeVersion]] = {}
+        for employee in employee_versions(sightings):
+            self.employees.setdefault(employee.employee_id, []).append(employee)
+        self.departments: dict[int, list[DepartmentVersion]] = {}
+        for department in department_versions(sightings):
+            self.departments.setdefault(department.department_id, []).append(department)
+
+    def department_of(self, user: int, day: date) -> int:
+        """The department known for a day; 0 for strangers, and for a department that was not there that day."""
+        for version in self.employees.get(user, ()):
+            if version.valid_from <= day < version.valid_to:
+                return version.department_id if self.department(version.department_id, day) else 0
+        return 0
+
+    def department(self, number: int, day: date) -> DepartmentVersion | None:
+        """A department as it was on a day."""
+        fitting = (v for v in self.departments.get(number, ()) if v.valid_from <= day < v.valid_to)
+        return next(fitting, None)
+
+    def last_seen(self, entity_type_id: int) -> dict[int, Record]:
+        """Every element that a run has seen, as it was seen last."""
+        seen: dict[int, Record] = {}
+        for sighting in self.sightings:
+            seen |= sighting.state.processes[entity_type_id].items
+        return seen
+
+
+def rating_events(sightings: Sequence[Sighting], config: Record) -> list[RatingEvent]:
+    """What happened to ratings, as far as runs could see it.
+
+    Args:
+        sightings: what the runs have read, in order of time.
+        config: the estafeta.yaml contents to read ratings by.
+
+    Returns:
+        Events by run, then in the order of the configuration's processes, then by id.
+    """
+    events: list[RatingEvent] = []
+    last: dict[tuple[str, int], Record] = {}
+    live: set[tuple[str, int]] = set()
+    for sighting in sightings:
+        for process in config["processes"]:
+            reader = _ProcessTruth(sighting.state, config, process, None)
+            items = reader.portal_process.items
+            known = {number for key, number in last if key == process["key"]}
+            for number in sorted(known | items.keys()):
+                place = (process["key"], number)
+                event = _event(reader, sighting.day, last.get(place), items.get(number), is_live=place in live)
+                if event is not None:
+                    events.append(event)
+                if number in items:
+                    last[place] = items[number]
+                    live.add(place)
+                else:
+                    live.discard(place)
+    return events
+
+
+def _event(
+    reader: _ProcessTruth, day: date, before: Record | None, after: Record | None, *, is_live: bool
+) -> RatingEvent | None:
+    """What one run finds of one rating, if anything.
+
+    Args:
+        reader: the rules of its process, over the portal as the run read it.
+        day: the run's day.
+        before: the rating as it was seen last.
+        after: the rating now; None when it is not there.
+        is_live: whether the run before has seen it.
+    """
+    if is_live and before == after:
+        return None
+    old, new = (None if row is None else reader.seen(row) for row in (before, after))
+    changed: frozenset[str] = frozenset()
+    event: Literal["create", "edit", "delete", "restore"]
+    if new is None or after is None:
+        if old is None or not is_live:
+            return None
+        event, moment, period = "delete", reader.state.now, old["period"]
+    elif old is None:
+        event, moment, period = "create", reader.created(after), new["period"]
+    elif not is_live:
+        event, moment, period = "restore", reader.state.now, new["period"]
+    else:
+        changed = frozenset(role for role in new if new[role] != old[role])
+        if not changed:
+            return None
+        event, moment, period = "edit", datetime.fromisoformat(after["updatedTime"]), new["period"]
+    return RatingEvent(
+        process_key=reader.process["key"],
+        rating_id=(after or before or {})["id"],
+        event=event,
+        period=period,
+        observed_on=day,
+        is_after_freeze=moment >= reader.freeze(period),
+        old_score=None if old is None else old["score"],
+        new_score=None if new is None else new["score"],
+        changed=changed,
+    )
 
 
 class _ProcessTruth:
     """The rules applied to one process."""
 
-    def __init__(self, state: PortalState, settings: Record, process: Record) -> None:
+    def __init__(self, state: PortalState, settings: Record, process: Record, past: _Past | None) -> None:
         self.state = state
         self.process = process
+        self.past = past
         self.fields: dict[str, str] = process["fields"]
         self.freeze_day: int = settings["release"]["freeze_day"]
         self.portal_process: SmartProcess = state.processes[process["entity_type_id"]]
 
     def rows(self) -> Iterator[TruthRow]:
         """Every rating of the process, judged."""
-        items = [(item, False) for item in self.portal_process.items.values()]
-        items += [(item, True) for item in self.portal_process.deleted.values()]
+        live = self.portal_process.items
+        gone = self.portal_process.deleted
+        if self.past is not None:
+            seen = self.past.last_seen(self.process["entity_type_id"])
+            gone = {number: row for number, row in seen.items() if number not in live}
+        items = [(item, False) for item in live.values()]
+        items += [(item, True) for item in gone.values()]
         items.sort(key=lambda pair: pair[0]["id"])
         plain = [(item, self._plain_row(item, is_deleted)) for item, is_deleted in items]
         standing = self._standing([row for _, row in plain])
@@ -85,11 +389,11 @@ class _ProcessTruth:
             process_key=self.process["key"],
             rating_id=item["id"],
             period=period,
-            rated_on=self._created(item).date(),
+            rated_on=self.created(item).date(),
             rater_id=rater,
             ratee_id=ratee,
-            rater_department_id=self._department(rater),
-            ratee_department_id=self._department(ratee),
+            rater_department_id=self._department(rater, self.created(item).date()),
+            ratee_department_id=self._department(ratee, self.created(item).date()),
             task_id=self._id(item, "task"),
             score=score,
             comment="" if comment is None else str(comment),
@@ -106,8 +410,8 @@ class _ProcessTruth:
             (score_code, score_code != ""),
             ("no_rater", row.rater_id == 0),
             ("no_ratee", row.ratee_id == 0),
-            ("unknown_rater", row.rater_id not in self.state.users),
-            ("unknown_ratee", row.ratee_id not in self.state.users),
+            ("unknown_rater", not self._is_known(row.rater_id)),
+            ("unknown_ratee", not self._is_known(row.ratee_id)),
             ("self_rating", row.rater_id == row.ratee_id),
             ("duplicate_rating", not row.is_deleted and same is not None and standing[same] != row.rating_id),
             ("wrong_direction", self._is_wrong_direction(row)),
@@ -129,11 +433,31 @@ class _ProcessTruth:
         value = self._value(item, role)
         return int(value) if value else 0
 
-    def _created(self, item: Record) -> datetime:
+    def created(self, item: Record) -> datetime:
+        """When the rating was given, in portal time."""
         return datetime.fromisoformat(item["createdTime"]).astimezone(self.state.timezone)
 
-    def _department(self, user: int) -> int:
+    def seen(self, item: Record) -> dict[str, Any]:
+        """What counts as a change of a rating when it differs, by role."""
+        score, _ = self._score(item)
+        period, _ = self._period(item)
+        return {
+            "score": score,
+            "comment": str(self._value(item, "comment") or ""),
+            "reason": str(self._value(item, "reason") or ""),
+            **{role: self._id(item, role) for role in ("rater", "ratee", "task")},
+            "period": period,
+            "stage": str(item.get("stageId") or ""),
+        }
+
+    def _is_known(self, user: int) -> bool:
+        """Whether a user list knows somebody, or a run ever saw them in one."""
+        return user in (self.state.users if self.past is None else self.past.employees)
+
+    def _department(self, user: int, day: date) -> int:
         """A person belongs to the first of their departments."""
+        if self.past is not None:
+            return self.past.department_of(user, day)
         if user not in self.state.users:
             return 0
         departments = self.state.users[user]["UF_DEPARTMENT"]
@@ -180,7 +504,7 @@ class _ProcessTruth:
 
     def _period(self, item: Record) -> tuple[date, bool]:
         """The month that the rating belongs to, and whether it came in that month's window."""
-        created = self._created(item)
+        created = self.created(item)
         month_of_creation = created.date().replace(day=1)
         written = self._value(item, "period")
         if self.process["cadence"] == "task" or not written:
@@ -189,9 +513,12 @@ class _ProcessTruth:
         period = date.fromisoformat(str(written)[:10]).replace(day=1)
         if period < FIRST_PERIOD or period > month_of_creation:
             return month_of_creation, False
+        return period, created < self.freeze(period)
+
+    def freeze(self, period: date) -> datetime:
+        """From when on nothing of a month changes what was published of it."""
         next_year, next_month = (period.year + 1, 1) if period.month == 12 else (period.year, period.month + 1)
-        freeze = datetime(next_year, next_month, self.freeze_day, tzinfo=self.state.timezone)
-        return period, created < freeze
+        return datetime(next_year, next_month, self.freeze_day, tzinfo=self.state.timezone)
 
     # Relations
 
@@ -219,21 +546,31 @@ class _ProcessTruth:
         executors = self.process.get("executor_departments") or []
         if not setters or not executors:
             return False
-        swapped = self._is_below(row.rater_department_id, setters) and self._is_below(
-            row.ratee_department_id, executors
-        )
-        right = self._is_below(row.rater_department_id, executors) and self._is_below(row.ratee_department_id, setters)
+        rater, ratee, day = row.rater_department_id, row.ratee_department_id, row.rated_on
+        swapped = self._is_below(rater, setters, day) and self._is_below(ratee, executors, day)
+        right = self._is_below(rater, executors, day) and self._is_below(ratee, setters, day)
         return swapped and not right
 
-    def _is_below(self, department: int, tops: list[int]) -> bool:
+    def _is_below(self, department: int, tops: list[int], day: date) -> bool:
         """Whether a department is one of those, or somewhere below one."""
         seen: set[int] = set()
-        while department in self.state.departments and department not in seen:
+        while department not in seen:
+            parent = self._parent(department, day)
+            if parent is None:
+                return False
             if department in tops:
                 return True
             seen.add(department)
-            department = int(self.state.departments[department].get("PARENT") or 0)
+            department = parent
         return False
+
+    def _parent(self, department: int, day: date) -> int | None:
+        """What is above a department, 0 for nothing; None when there is no such department."""
+        if self.past is not None:
+            version = self.past.department(department, day)
+            return None if version is None else version.parent_id
+        row = self.state.departments.get(department)
+        return None if row is None else int(row.get("PARENT") or 0)
 
     # Stage and comment
 
