@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from html import unescape
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -113,6 +115,17 @@ def _number(value: object) -> int:
     return int(value)
 
 
+def _flag(value: object) -> bool:
+    """Flags come as true, "Y", "1" or 1, depending on the method and the portal's version."""
+    written = str(value).upper()
+    if written not in _FLAGS:
+        raise ValueError("expected a flag")
+    return _FLAGS[written]
+
+
+_FLAGS = {"TRUE": True, "Y": True, "1": True, "FALSE": False, "N": False, "0": False}
+
+
 def _first_or_empty(value: object) -> object:
     """PHP writes an absent list as null or false, and one with gaps in its numbering as a map."""
     if isinstance(value, dict):
@@ -129,7 +142,7 @@ class User(BaseModel):
     """A row of `user.get`; keys the portal leaves out stay at their defaults."""
 
     id: PortalId = Field(alias="ID", ge=1)
-    is_active: bool = Field(alias="ACTIVE", default=True)
+    is_active: Annotated[bool, BeforeValidator(_flag)] = Field(alias="ACTIVE", default=True)
     first_name: str | None = Field(alias="NAME", default=None)
     last_name: str | None = Field(alias="LAST_NAME", default=None)
     second_name: str | None = Field(alias="SECOND_NAME", default=None)
@@ -141,6 +154,13 @@ class User(BaseModel):
         """Surname, name, patronymic: as far as they are filled."""
         parts = (self.last_name, self.first_name, self.second_name)
         return " ".join(part.strip() for part in parts if part and part.strip())
+
+
+class Profile(BaseModel):
+    """The answer of `profile`: whose webhook it is."""
+
+    id: PortalId = Field(alias="ID", ge=1)
+    is_admin: Annotated[bool, BeforeValidator(_flag)] = Field(alias="ADMIN", default=False)
 
 
 class Department(BaseModel):
@@ -172,6 +192,7 @@ class FieldDefinition(BaseModel):
 
     type: str
     title: str = ""
+    upper_name: str = Field(alias="upperName", default="")
     options: Annotated[list[EnumerationItem], BeforeValidator(_first_or_empty)] = Field(alias="items", default=[])
 
     def option_texts(self) -> dict[int, str]:
@@ -262,6 +283,135 @@ FIRST_PERIOD = date(2020, 1, 1)
 """No rating is older: partitions start here."""
 
 
+def _mapped_values(
+    process: Process, wanted: Mapping[str, str], items: Sequence[Mapping[str, Any]], upper_names: Mapping[str, str]
+) -> dict[str, list[Any]]:
+    """What elements hold in the mapped fields; some portals return these under their original upper case names.
+
+    Args:
+        process: whose elements they are.
+        wanted: role to the name that `crm.item.fields` gives.
+        items: records of `crm.item.list`.
+        upper_names: name to the original one, as far as it is known.
+
+    Returns:
+        Role to one value per element.
+
+    Raises:
+        ContractBrokenError: a field does not come back under any name, or under more than one: read as empty, it
+            would turn all ratings into ratings without a score.
+    """
+    values: dict[str, list[Any]] = {}
+    for role, name in wanted.items():
+        keys = list(items[0]) if items and isinstance(items[0], Mapping) else [name]
+        alike = [key for key in keys if key in (name, upper_names.get(name))]
+        alike = alike or [key for key in keys if _bare(key) == _bare(name)]
+        key = name if name in alike else alike[0] if len(alike) == 1 else None
+        if key is None or not all(isinstance(item, Mapping) and key in item for item in items):
+            raise ContractBrokenError(
+                f"crm.item.list returned an element of process {process.key} without the field {name}: check "
+                f"fields.{role} in the configuration, and the name that crm.item.fields gives it"
+            )
+        values[role] = [item[key] for item in items]
+    return values
+
+
+def _bare(name: str) -> str:
+    return name.replace("_", "").casefold()
+
+
+STUB_COLUMNS = pa.schema([RATING_COLUMNS.field(name) for name in ("rating_id", "period", "updated_at")])
+"""What is enough of an element to see whether, and in which month, it changed."""
+
+
+@dataclass(frozen=True)
+class _Dated:
+    """Ids, times and months of elements, one entry per element.
+
+    Attributes:
+        created: createdTime in UTC.
+        updated: updatedTime in UTC.
+        rated_on: day of creation in the portal's zone.
+        period: first day of the month that the element belongs to.
+        is_invalid: whether it names a month that cannot be.
+    """
+
+    identifiers: npt.NDArray[np.int64]
+    created: pd.Series[pd.Timestamp]
+    updated: pd.Series[pd.Timestamp]
+    rated_on: pd.Series[pd.Timestamp]
+    period: pd.Series[pd.Timestamp]
+    is_invalid: npt.NDArray[np.bool_]
+
+
+def _dated(process: Process, items: Sequence[Mapping[str, Any]], named_dates: list[Any], zone: ZoneInfo) -> _Dated:
+    """Reads ids and times, and puts each element into its month.
+
+    Args:
+        process: whose elements they are.
+        items: records of `crm.item.list`.
+        named_dates: what each names as its month; only looked at for cadence month.
+        zone: the portal's time zone.
+
+    Raises:
+        ContractBrokenError: an element lacks id, createdTime or updatedTime, or one of them cannot be read.
+    """
+    problem = None
+    try:
+        created = pd.to_datetime(
+            pd.Series([_moment(item["createdTime"]) for item in items], dtype=object), utc=True, format="ISO8601"
+        )
+        updated = pd.to_datetime(
+            pd.Series([_moment(item["updatedTime"]) for item in items], dtype=object), utc=True, format="ISO8601"
+        )
+        identifiers = np.array([int(item["id"]) for item in items], dtype=np.int64)
+        if created.isna().any() or updated.isna().any():
+            problem = f"an element of process {process.key} came without createdTime or updatedTime"
+    except KeyError as error:
+        problem = f"an element of process {process.key} came without {error.args[0]}"
+    except (TypeError, ValueError, OverflowError):
+        problem = f"an element of process {process.key} has an id or a time that cannot be read"
+    if problem:
+        raise ContractBrokenError(f"crm.item.list broke its contract: {problem}")
+
+    rated_on = created.dt.tz_convert(zone).dt.tz_localize(None).dt.normalize()
+    month_of_creation = rated_on.dt.to_period("M").dt.start_time
+    period, is_invalid = month_of_creation, np.zeros(len(items), dtype=bool)
+    if process.cadence == "month":
+        named = pd.to_datetime(
+            # The date part as written: the midnight of a date field comes in an odd offset.
+            pd.Series([str(date or "")[:10] for date in named_dates], dtype=object),
+            format="%Y-%m-%d",
+            errors="coerce",
+        )
+        named_month = named.dt.to_period("M").dt.start_time
+        is_invalid = (
+            named.notna() & ((named < pd.Timestamp(FIRST_PERIOD)) | (named_month > month_of_creation))
+        ).to_numpy()
+        period = named_month.where(named.notna() & ~is_invalid, month_of_creation)
+    return _Dated(identifiers, created, updated, rated_on, period, is_invalid)
+
+
+def stubs_table(process: Process, items: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> pa.Table:
+    """Turns portal elements into the columns of `STUB_COLUMNS`.
+
+    Args:
+        process: whose elements they are.
+        items: records of `crm.item.list` with id, both times and the field of the month, any order.
+        zone: the portal's time zone; periods are its months.
+
+    Raises:
+        ContractBrokenError: an element lacks id, createdTime or updatedTime, or one of them cannot be read.
+    """
+    named = {"period": process.fields.period} if process.cadence == "month" and process.fields.period else {}
+    dated = _dated(process, items, _mapped_values(process, named, items, {}).get("period", []), zone)
+    table = {"rating_id": dated.identifiers, "period": dated.period.dt.date, "updated_at": dated.updated}
+    return pa.table(
+        {column.name: pa.array(table[column.name], column.type, from_pandas=True) for column in STUB_COLUMNS},
+        schema=STUB_COLUMNS,
+    )
+
+
 def ratings_table(
     process: Process,
     items: Sequence[Mapping[str, Any]],
@@ -282,69 +432,44 @@ def ratings_table(
         One row per item, `task_setter_id` and `task_executor_id` still 0, `is_deleted` false.
 
     Raises:
-        ContractBrokenError: an element lacks id, createdTime or updatedTime, or an id is no number.
+        ContractBrokenError: an element lacks id, createdTime, updatedTime or a mapped field, or an id is no number.
     """
     columns = process.fields.names()
+    upper_names = {name: definition.upper_name for name, definition in definitions.items()}
+    values = _mapped_values(process, columns, items, upper_names)
+    dated = _dated(process, items, values.get("period", []), zone)
+    nothing = [None] * len(items)
     try:
-        created = pd.to_datetime(
-            pd.Series([_moment(item["createdTime"]) for item in items], dtype=object), utc=True, format="ISO8601"
-        )
-        updated = pd.to_datetime(
-            pd.Series([_moment(item["updatedTime"]) for item in items], dtype=object), utc=True, format="ISO8601"
-        )
-        identifiers = np.array([int(item["id"]) for item in items], dtype=np.int64)
         people = {
-            role: np.array([_person(item.get(columns[role])) for item in items], dtype=np.int64)
-            for role in ("rater", "ratee")
+            role: np.array([_person(value) for value in values[role]], dtype=np.int64) for role in ("rater", "ratee")
         }
-        problem = None
-        if created.isna().any() or updated.isna().any():
-            problem = f"an element of process {process.key} came without createdTime or updatedTime"
-    except KeyError as error:
-        problem = f"an element of process {process.key} came without {error.args[0]}"
     except (TypeError, ValueError, OverflowError):
-        problem = f"an element of process {process.key} has an id, a person or a time that cannot be read"
-    if problem:
-        raise ContractBrokenError(f"crm.item.list broke its contract: {problem}")
-
-    rated_on = created.dt.tz_convert(zone).dt.tz_localize(None).dt.normalize()
-    month_of_creation = rated_on.dt.to_period("M").dt.start_time
-    period, is_invalid = month_of_creation, np.zeros(len(items), dtype=bool)
-    if process.cadence == "month":
-        named = pd.to_datetime(
-            # The date part as written: the midnight of a date field comes in an odd offset.
-            pd.Series([str(item.get(columns["period"]) or "")[:10] for item in items], dtype=object),
-            format="%Y-%m-%d",
-            errors="coerce",
+        people = {}
+    if not people:
+        raise ContractBrokenError(
+            f"crm.item.list broke its contract: an element of process {process.key} has a person that cannot be read"
         )
-        named_month = named.dt.to_period("M").dt.start_time
-        is_invalid = (
-            named.notna() & ((named < pd.Timestamp(FIRST_PERIOD)) | (named_month > month_of_creation))
-        ).to_numpy()
-        period = named_month.where(named.notna() & ~is_invalid, month_of_creation)
 
-    scores = _read_distinct_scores(
-        [item.get(columns["score"]) for item in items], definitions[columns["score"]], process.score_values
-    )
+    scores = _read_distinct_scores(values["score"], definitions[columns["score"]], process.score_values)
     reasons = definitions[columns["reason"]].option_texts() if "reason" in columns else {}
     stages = [str(item.get("stageId") or "").rpartition(":")[2] for item in items]
     table = {
         "process_key": pa.array([process.key] * len(items), pa.string()),
-        "rating_id": identifiers,
-        "period": period.dt.date,
-        "created_at": created,
-        "updated_at": updated,
-        "rated_on": rated_on.dt.date,
-        "is_period_invalid": is_invalid,
+        "rating_id": dated.identifiers,
+        "period": dated.period.dt.date,
+        "created_at": dated.created,
+        "updated_at": dated.updated,
+        "rated_on": dated.rated_on.dt.date,
+        "is_period_invalid": dated.is_invalid,
         "stage_id": stages,
         "is_failure_stage": [stage in failure_stages for stage in stages],
         "score": [score for score, _ in scores],
         "score_problem": [problem for _, problem in scores],
-        "comment": [_text(item.get(columns["comment"])) for item in items],
-        "reason": [_reason(item.get(columns.get("reason", "")), reasons) for item in items],
+        "comment": [_text(value) for value in values["comment"]],
+        "reason": [_reason(value, reasons) for value in values.get("reason", nothing)],
         "rater_id": people["rater"],
         "ratee_id": people["ratee"],
-        "task_id": np.array([_task(item.get(columns.get("task", ""))) for item in items], dtype=np.int64),
+        "task_id": np.array([_task(value) for value in values.get("task", nothing)], dtype=np.int64),
         "task_setter_id": np.zeros(len(items), dtype=np.int64),
         "task_executor_id": np.zeros(len(items), dtype=np.int64),
         "is_deleted": np.zeros(len(items), dtype=bool),

@@ -207,6 +207,11 @@ class Vault:
         stems = (file.stem for file in (self._path / dataset).glob("*.arrow"))
         return sorted(stem for stem in stems if _PERIOD.fullmatch(stem) and self.has(dataset, stem))
 
+    def held(self) -> list[str]:
+        """Periods with anything in the vault, oldest first."""
+        stems = {file.stem for file in self._path.glob("*/*.arrow")} | {file.name for file in self._path.glob("keys/*")}
+        return sorted(stem for stem in stems if _PERIOD.fullmatch(stem))
+
     def forget(self, period: str) -> int:
         """Destroys a period: its wrapped key first, so that no copy of its files can be opened again.
 

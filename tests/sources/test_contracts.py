@@ -15,17 +15,20 @@ from pydantic import BaseModel, ValidationError
 
 from sources.contracts import (
     RATING_COLUMNS,
+    STUB_COLUMNS,
     ContractBrokenError,
     Department,
     FieldDefinition,
     FieldMap,
     Process,
+    Profile,
     Status,
     Task,
     User,
     parse_records,
     ratings_table,
     read_score,
+    stubs_table,
 )
 
 MOSCOW = ZoneInfo("Europe/Moscow")
@@ -430,10 +433,67 @@ def test_stages_lose_their_prefix(stage: object, name: str, failed: bool) -> Non
     assert (row["stage_id"], row["is_failure_stage"]) == (name, failed)
 
 
-def test_fields_the_portal_leaves_out_are_empty() -> None:
+@pytest.mark.parametrize(
+    ("name", "cadence"),
+    [(name, "task") for name in ("ufScore", "ufComment", "ufRater", "assignedById", "ufTask")]
+    + [("ufPeriod", "month")],
+)
+def test_a_mapped_field_that_does_not_come_back_is_no_empty_field(name: str, cadence: str) -> None:
+    without = {key: value for key, value in item().items() if key != name}
+    for elements in ([without], [item(), without], [without, item()]):
+        with pytest.raises(ContractBrokenError, match=rf"without the field {name}: check fields\."):
+            rows(*elements, cadence=cadence)
+
+
+@pytest.mark.parametrize("spelling", ["UF_SCORE", "ufscore", "uf_Score", "UF_CRM_7_RATING"])
+def test_a_field_that_comes_back_under_its_original_name_is_read(spelling: str) -> None:
+    renamed = {spelling if key == "ufScore" else key: value for key, value in item().items()}
+    score = FieldDefinition.model_validate({"type": "integer", "upperName": "UF_CRM_7_RATING"})
+    table = ratings_table(process(), [renamed, renamed | {"id": 2}], DEFINITIONS | {"ufScore": score}, (), MOSCOW)
+    assert table.column("score").to_pylist() == [5, 5]
+
+
+def test_a_field_that_could_be_either_of_two_is_refused_by_name() -> None:
+    renamed = {key: value for key, value in item().items() if key != "ufScore"}
+    with pytest.raises(ContractBrokenError, match="without the field ufScore"):
+        rows(renamed | {"UF_SCORE": 3, "ufSCORE": 5})
+
+
+def test_stubs_put_elements_into_the_same_months_as_ratings_do() -> None:
+    elements = [
+        item(id=number, ufPeriod=named)
+        for number, named in enumerate(["2026-03-01", "2026-05-01", "2019-12-01", None, "", "x", "2026-04-30"], start=1)
+    ]
+    for cadence in ("task", "month"):
+        stubs = stubs_table(process(cadence), elements, MOSCOW)
+        assert stubs.schema.equals(STUB_COLUMNS)
+        whole = ratings_table(process(cadence), elements, DEFINITIONS, (), MOSCOW)
+        assert stubs.to_pylist() == whole.select(STUB_COLUMNS.names).to_pylist()
+
+
+def test_a_stub_without_the_field_of_its_month_is_refused() -> None:
     bare = {name: item()[name] for name in ("id", "createdTime", "updatedTime")}
-    (row,) = rows(bare)
-    assert (row["score_problem"], row["rater_id"], row["ratee_id"], row["task_id"]) == ("no_score", 0, 0, 0)
+    assert stubs_table(process(), [bare], MOSCOW).column("period").to_pylist() == [date(2026, 4, 1)]
+    with pytest.raises(ContractBrokenError, match="without the field ufPeriod"):
+        stubs_table(process("month"), [bare], MOSCOW)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [(True, True), ("Y", True), ("1", True), (1, True), ("true", True),
+     (False, False), ("N", False), ("0", False), (0, False), ("false", False)],
+)  # fmt: skip
+def test_whoever_works_here_is_told_in_any_of_the_portals_ways(written: object, expected: bool) -> None:
+    (user,) = parse_records(User, [{"ID": "7", "ACTIVE": written}], "user.get")
+    assert user.is_active is expected
+    (profile,) = parse_records(Profile, [{"ID": "7", "ADMIN": written}], "profile")
+    assert (profile.id, profile.is_admin) == (7, expected)
+
+
+@pytest.mark.parametrize("written", ["", None, "perhaps", 2, [], {}])
+def test_a_flag_that_says_neither_is_refused(written: object) -> None:
+    with pytest.raises(ContractBrokenError, match=r"user\.get returned a record whose ACTIVE"):
+        parse_records(User, [{"ID": "7", "ACTIVE": written}], "user.get")
 
 
 @pytest.mark.parametrize("name", ["id", "createdTime", "updatedTime"])
