@@ -22,7 +22,7 @@ from assets.release import RELEASED_COLUMNS
 from assets.rules.policy import MODES
 from assets.rules.structure import EXCLUSION_CODES
 from assets.star import DIMENSIONS, FACTS
-from sources.vault import Vault
+from sources.vault import CURRENT, Vault
 from warehouse_sql.warehouse import PublishedTable, Session, Warehouse, table
 
 logger = logging.getLogger(__name__)
@@ -135,6 +135,19 @@ SUITES = {
     ),
     ("hr", "fct_rating"): Suite(
         table("hr", "fct_rating"), FACT_SELECT, (*FACT_RULES, _one_of("mode_is_named", "mode", ["open", "named_to_hr"]))
+    ),
+    ("hr", "fct_rating_event"): Suite(
+        table("hr", "fct_rating_event"),
+        "process_key, rating_id, event_number, event, mode, new_score, "
+        "period = toStartOfMonth(period) AS period_is_month, (event = 'edit') = (changed != '') AS change_is_named",
+        (
+            _unique("event_stands_once", "process_key", "rating_id", "event_number"),
+            _one_of("event_is_known", "event", ["create", "edit", "delete", "restore"]),
+            _one_of("mode_is_named", "mode", ["open", "named_to_hr"]),
+            _between("score_is_between_1_and_5", "new_score", 1, 5),
+            _true("period_is_first_of_month", "period_is_month"),
+            _true("an_edit_names_what_changed", "change_is_named"),
+        ),
     ),
     ("mart", "department_pair"): Suite(
         table("mart", "department_pair"),
@@ -263,7 +276,10 @@ def run_suite(suite: Suite, frame: pd.DataFrame) -> dict[str, bool]:
 
 def _released_and_staged(suite: Suite, db: Session, vault: Vault) -> dict[str, int]:
     keys = vault.periods("released")
-    rows = read_months(vault, "released", keys, RELEASED_COLUMNS)
+    if suite.target.name == "fct_rating_event":
+        rows = vault.read("released_event", CURRENT)
+    else:
+        rows = read_months(vault, "released", keys, RELEASED_COLUMNS)
     modes = ["open"] if suite.target.database == "dwh" else ["open", "named_to_hr"]
     released_rows = sum(1 for mode in rows["mode"].to_pylist() if mode in modes)
     staged = db.rows(

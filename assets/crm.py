@@ -6,27 +6,82 @@ Belongs here: fetching, telling deleted from hidden, writing snapshots. Does not
 
 import logging
 from collections import Counter
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime
 
 import dagster as dg
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from assets import changes
 from assets.guard import guarded
-from assets.periods import MONTHS, key_of, months_asked
-from assets.rules.deletions import missing, refuse_mass_deletion
+from assets.periods import MONTHS, ONE_RUN, key_of, months_asked, period_of
+from assets.rules.deletions import missing, refuse_mass_deletion, refuse_mass_dismissal
+from assets.rules.events import observe
+from assets.rules.organisation import department_versions, employee_versions
 from assets.terms import Terms
 from sources.bitrix24 import Bitrix24, ProcessOnPortal, RightsLostError
 from sources.contracts import RATING_COLUMNS, Department
 from sources.vault import CURRENT, Vault, VaultError
+from warehouse_sql.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
 
 OWNERS = ["team:data-engineering"]
 
-COVERAGE_COLUMNS = pa.schema([("process_key", pa.string()), ("period", pa.date32()), ("read_on", pa.date32())])
-"""The vault dataset `coverage`: the portal's day on which each month of each process was last read."""
+EMPLOYEE_COLUMNS = pa.schema(
+    [
+        ("employee_id", pa.int64()),
+        ("full_name", pa.string()),
+        ("position", pa.string()),
+        ("department_id", pa.int64()),
+        ("is_active", pa.bool_()),
+        ("valid_from", pa.date32()),
+        ("valid_to", pa.date32()),
+        ("is_current", pa.bool_()),
+        ("is_inferred", pa.bool_()),
+    ]
+)
+"""The vault dataset `employees`: versions of everybody a run ever saw."""
+DEPARTMENT_COLUMNS = pa.schema(
+    [
+        ("department_id", pa.int64()),
+        ("name", pa.string()),
+        ("parent_id", pa.int64()),
+        ("level", pa.int64()),
+        ("head_employee_id", pa.int64()),
+        ("valid_from", pa.date32()),
+        ("valid_to", pa.date32()),
+        ("is_current", pa.bool_()),
+        ("is_inferred", pa.bool_()),
+    ]
+)
+"""The vault dataset `departments`: versions of every department a run ever saw."""
+EVENT_SCHEMA = pa.schema(
+    [
+        ("process_key", pa.string()),
+        ("rating_id", pa.int64()),
+        ("number", pa.int64()),
+        ("event", pa.string()),
+        ("observed_on", pa.date32()),
+        ("changed_at", pa.timestamp("s", tz="UTC")),
+        ("is_after_freeze", pa.bool_()),
+        ("changed", pa.string()),
+        ("rated_on", pa.date32()),
+        ("old_score", pa.uint8()),
+        ("score", pa.uint8()),
+        ("comment_hash", pa.int64()),
+        ("reason_hash", pa.int64()),
+        ("rater_id", pa.int64()),
+        ("ratee_id", pa.int64()),
+        ("task_id", pa.int64()),
+        ("period", pa.date32()),
+        ("stage_id", pa.string()),
+    ]
+)
+"""The vault dataset `event`: what was observed of each rating, in the month it stood in afterwards."""
 
 portal_people = dg.AssetSpec(
     ["bitrix24", "people"], group_name="crm", kinds={"bitrix24"}, description="Users and departments in Bitrix24."
@@ -39,10 +94,14 @@ portal_ratings = dg.AssetSpec(
 )
 
 
-class RawConfig(dg.Config):
+class PortalConfig(dg.Config):
     """What an operator may say about one reading."""
 
     accept_deletions: bool = False
+
+
+class ForgottenMonthError(Exception):
+    """A month that was asked for is destroyed in the vault."""
 
 
 @dg.asset(
@@ -51,101 +110,174 @@ class RawConfig(dg.Config):
     group_name="crm",
     owners=OWNERS,
     kinds={"bitrix24"},
-    description="Employees and departments as the portal shows them today, encrypted.",
+    description="Versions of employees and departments, today's included; encrypted.",
+    partitions_def=MONTHS,
+    backfill_policy=ONE_RUN,
 )
 @guarded
-def people(portal: dg.ResourceParam[Bitrix24], vault: dg.ResourceParam[Vault]) -> dg.MaterializeResult[None]:
-    """Reads all users, dismissed ones included, and the department tree."""
+def people(
+    config: PortalConfig,
+    portal: dg.ResourceParam[Bitrix24],
+    vault: dg.ResourceParam[Vault],
+    warehouse: dg.ResourceParam[Warehouse],
+) -> dg.MaterializeResult[None]:
+    """Reads all users, dismissed ones included, and the department tree, and adds them to the published versions.
+
+    The published dimensions are the memory of who was where: they outlive the retention and the keys of the vault. The
+    vault's copy is what the rules of this run read, and the memory of a warehouse that was made anew.
+    """
+    # The run lock is held: what lies about now was left by a run that was killed.
+    vault.clean()
+    today = portal.now.date()
     users, departments = portal.users(), portal.departments()
     if not users or not departments:
         raise RightsLostError(
             "The portal shows no users or no departments: give the webhook's owner access to the company structure "
             "and the webhook the scopes user_brief and department."
         )
+    with warehouse.session("people") as db:
+        finished, migrated = db.prepare()
+        employees_before = db.query(KNOWN_EMPLOYEES)
+        departments_before = db.query(KNOWN_DEPARTMENTS)
+    for name in finished:
+        logger.warning("warehouse: finished the swap of %s that an earlier run left open", name)
+    for name in migrated:
+        logger.info("warehouse: applied migration %s", name)
+    seen = pd.DataFrame(
+        {
+            "employee_id": [user.id for user in users],
+            "full_name": [user.full_name for user in users],
+            "position": [user.position or "" for user in users],
+            "department_id": [user.departments[0] if user.departments else 0 for user in users],
+            "is_active": [user.is_active for user in users],
+        }
+    )
+    known = _versions_before(vault, "employees", employees_before, EMPLOYEE_COLUMNS)
+    if not config.accept_deletions:
+        active = known.loc[known["is_current"] & known["is_active"], "employee_id"]
+        refuse_mass_dismissal(len(active), int((~active.isin(seen["employee_id"])).sum()))
+    employees = employee_versions(known, seen, today)
     levels = department_levels(departments)
-    vault.write(
-        "employees",
-        CURRENT,
-        pa.Table.from_pylist(
-            [
-                {
-                    "employee_id": user.id,
-                    "full_name": user.full_name,
-                    "position": user.position or "",
-                    "department_id": user.departments[0] if user.departments else 0,
-                    "is_active": user.is_active,
-                }
-                for user in users
-            ],
-            pa.schema(
-                [
-                    ("employee_id", pa.uint32()),
-                    ("full_name", pa.string()),
-                    ("position", pa.string()),
-                    ("department_id", pa.uint32()),
-                    ("is_active", pa.bool_()),
-                ]
-            ),
+    tree = department_versions(
+        _versions_before(vault, "departments", departments_before, DEPARTMENT_COLUMNS),
+        pd.DataFrame([department.model_dump() | {"level": levels[department.id]} for department in departments]).rename(
+            columns={"id": "department_id"}
         ),
+        today,
     )
-    vault.write(
-        "departments",
-        CURRENT,
-        pa.Table.from_pylist(
-            [department.model_dump() | {"level": levels[department.id]} for department in departments],
-            pa.schema(
-                [
-                    ("id", pa.uint32()),
-                    ("name", pa.string()),
-                    ("parent_id", pa.uint32()),
-                    ("level", pa.uint8()),
-                    ("head_employee_id", pa.uint32()),
-                ]
-            ),
-        ).rename_columns({"id": "department_id"}),
+    vault.write("employees", CURRENT, pa.Table.from_pandas(employees, EMPLOYEE_COLUMNS, preserve_index=False))
+    vault.write("departments", CURRENT, pa.Table.from_pandas(tree, DEPARTMENT_COLUMNS, preserve_index=False))
+    started = int((employees["valid_from"] == today).sum() + (tree["valid_from"] == today).sum())
+    logger.info(
+        "portal: %d employees in %d departments, %d versions start today", len(users), len(departments), started
     )
-    logger.info("portal: %d employees in %d departments", len(users), len(departments))
-    return dg.MaterializeResult(metadata={"dagster/row_count": len(users), "departments": len(departments)})
+    return dg.MaterializeResult(
+        metadata={"dagster/row_count": len(users), "departments": len(departments), "versions_started": started}
+    )
+
+
+KNOWN_EMPLOYEES = """
+    SELECT employee_id, full_name, position, department_id, is_active, valid_from, valid_to, is_current, is_inferred
+    FROM dwh.dim_employee WHERE NOT is_unknown
+"""
+KNOWN_DEPARTMENTS = """
+    SELECT department_id, name, parent_id, level, head_employee_id, valid_from, valid_to, is_current, is_inferred
+    FROM dwh.dim_department WHERE department_id != 0
+"""
+
+
+def _versions_before(vault: Vault, dataset: str, published: pa.Table, columns: pa.Schema) -> pd.DataFrame:
+    """Versions so far: those published, or of a warehouse without any the vault's copy."""
+    if not published.num_rows and vault.has(dataset, CURRENT):
+        published = vault.read(dataset, CURRENT).replace_schema_metadata(None)
+    versions: pd.DataFrame = published.select(columns.names).cast(columns).to_pandas()
+    return versions
 
 
 @dg.asset(
     key=["vault", "raw"],
     deps=[portal_ratings],
-    partitions_def=MONTHS,
-    backfill_policy=dg.BackfillPolicy.single_run(),
     group_name="crm",
     owners=OWNERS,
     kinds={"bitrix24"},
     description="Rating elements of the month as the portal holds them, deleted ones kept as last seen; encrypted.",
+    partitions_def=MONTHS,
+    backfill_policy=ONE_RUN,
 )
 @guarded
 def raw(
     context: dg.AssetExecutionContext,
-    config: RawConfig,
+    config: PortalConfig,
     portal: dg.ResourceParam[Bitrix24],
     vault: dg.ResourceParam[Vault],
     terms: dg.ResourceParam[Terms],
 ) -> dg.MaterializeResult[None]:
     """Reads exactly the months asked for and compares them with the last snapshot."""
-    months = months_asked(context)
+    reading = read_ratings(portal, vault, terms, months_asked(context), accept_deletions=config.accept_deletions)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": reading.ratings,
+            "deleted": reading.deleted,
+            "events": reading.events,
+            "requests": portal.requests,
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How much one reading brought.
+
+    Attributes:
+        ratings: ratings of the months, deleted ones included.
+        deleted: of them deleted.
+        events: what happened since the last reading.
+    """
+
+    ratings: int
+    deleted: int
+    events: int
+
+
+def read_ratings(
+    portal: Bitrix24, vault: Vault, terms: Terms, months: list[date], *, accept_deletions: bool = False
+) -> Reading:
+    """Brings the vault's snapshots of some months up to the portal.
+
+    Args:
+        portal: the portal.
+        vault: the vault.
+        terms: processes and rules.
+        months: consecutive months, oldest first.
+        accept_deletions: whether a mass deletion is believed.
+
+    Raises:
+        ForgottenMonthError: one of the months is destroyed.
+        MassDeletionError: too many ratings vanished at once.
+        PortalError: the portal could not be read in full; nothing was written.
+    """
+    destroyed = changes.forgotten(vault) & set(months)
+    if destroyed:
+        raise ForgottenMonthError(
+            f"The vault has destroyed {', '.join(map(key_of, sorted(destroyed)))} and never reads it again; what was "
+            "published of it stays as it is. Ask for other months."
+        )
     # Taken before the first page: what is edited while we read is read again by the next run.
     read_on = portal.now.date()
     described = portal.describe(terms.processes)
+    portal.probe(terms.processes, described)
     fresh: list[pa.Table] = []
     for process in terms.processes:
         rows = portal.ratings(process, described[process.key], months[0], months[-1])
         logger.info("portal: %d ratings of process %s, %d requests so far", len(rows), process.key, portal.requests)
         fresh.append(rows)
-    ratings = _with_vanished(
-        pa.concat_tables(fresh), months, portal, described, vault, terms, accept=config.accept_deletions
-    )
+    ratings = _with_vanished(pa.concat_tables(fresh), months, portal, described, vault, terms, accept=accept_deletions)
     ratings = _with_tasks(ratings, portal)
-    _write_raw(vault, ratings, months)
-    _note_coverage(vault, terms, months, read_on)
-    deleted = pc.sum(ratings["is_deleted"]).as_py() or 0
-    return dg.MaterializeResult(
-        metadata={"dagster/row_count": len(ratings), "deleted": deleted, "requests": portal.requests}
-    )
+    # The log first: observing twice finds nothing new, and an event that is not logged is lost.
+    events = _log_events(vault, ratings, months, terms, portal.now)
+    changes.add_pending(vault, _write_raw(vault, ratings, months))
+    changes.note_read(vault, terms, months, read_on)
+    return Reading(len(ratings), pc.sum(ratings["is_deleted"]).as_py() or 0, events)
 
 
 def department_levels(departments: list[Department]) -> dict[int, int]:
@@ -166,6 +298,10 @@ def read_months(vault: Vault, dataset: str, keys: list[str], columns: pa.Schema 
     """Several months of a dataset as one table; an empty one of `columns` if there are none."""
     tables = [vault.read(dataset, key).replace_schema_metadata(None) for key in keys if vault.has(dataset, key)]
     if tables:
+        if any(table.schema != tables[0].schema or (columns and table.schema != columns) for table in tables):
+            raise VaultError(
+                f"The vault's {dataset} was written by another version of Estafeta: see docs/operations.md, Upgrading."
+            )
         return pa.concat_tables(tables)
     if columns is None:
         raise VaultError(f"The vault holds no {dataset} yet: run the months you need first.")
@@ -185,7 +321,7 @@ def _with_vanished(
     """Adds what the list no longer shows: deleted ratings as last seen, and those that moved to another month."""
     held = read_months(vault, "raw", [key_of(period) for period in months], RATING_COLUMNS)
     # A process that left the configuration did not vanish from the portal: its rows wait unchanged.
-    configured = pc.is_in(held["process_key"], pa.array([process.key for process in terms.processes], pa.string()))
+    configured = _is_configured(held, terms)
     known_frame = held.filter(configured).to_pandas()
     absent = missing(known_frame, fresh.to_pandas())
     found: list[pa.Table] = []
@@ -212,11 +348,36 @@ def _with_vanished(
     )
 
 
-def _write_raw(vault: Vault, ratings: pa.Table, months: list[date]) -> None:
+def _log_events(vault: Vault, ratings: pa.Table, months: list[date], terms: Terms, now: datetime) -> int:
+    """Adds what happened to the ratings read now to the log of the months they stand in.
+
+    Returns:
+        How many events were added.
+    """
+    held = {*map(key_of, months), *vault.periods("raw")}
+    log = read_months(vault, "event", vault.periods("event"), EVENT_SCHEMA).to_pandas()
+    observable = ratings.filter(_is_configured(ratings, terms)).to_pandas()
+    events = observe(log, observable, now, terms.freeze_day)
+    keys = pd.to_datetime(events["period"]).dt.strftime("%Y-%m").to_numpy()
+    for key in sorted(set(keys) & held):
+        fresh = pa.Table.from_pandas(events[keys == key], EVENT_SCHEMA, preserve_index=False)
+        before = [vault.read("event", key).replace_schema_metadata(None)] if vault.has("event", key) else []
+        vault.write("event", key, pa.concat_tables([*before, fresh.replace_schema_metadata(None)]))
+    return int(np.isin(keys, list(held)).sum())
+
+
+def _is_configured(ratings: pa.Table, terms: Terms) -> pa.Array:
+    return pc.is_in(ratings["process_key"], pa.array([process.key for process in terms.processes], pa.string()))
+
+
+def _write_raw(vault: Vault, ratings: pa.Table, months: list[date]) -> set[date]:
     """Writes the months asked for, and takes ratings that changed their month out of, or into, the others.
 
     A rating stands in one month only. Of a month that was not asked for only a snapshot that exists is touched: a new
     one with a single rating would replace the whole month in the warehouse.
+
+    Returns:
+        Months that ratings moved to and that no run has read.
     """
     asked = {key_of(period) for period in months}
     written = vault.periods("raw")
@@ -233,9 +394,7 @@ def _write_raw(vault: Vault, ratings: pa.Table, months: list[date]) -> None:
         stays = ~_identities(before.to_pandas()).isin(here)
         if rows.num_rows or not stays.all():
             vault.write("raw", key, pa.concat_tables([before.filter(pa.array(stays, pa.bool_())), rows]))
-    elsewhere = sorted({str(key) for key in keys} - asked - set(written))
-    if elsewhere:
-        logger.warning("portal: ratings moved to %s, which no run has read yet; run these months", ", ".join(elsewhere))
+    return {period_of(key) for key in {str(key) for key in keys} - asked - set(written)}
 
 
 def _identities(frame: pd.DataFrame) -> pd.MultiIndex:
@@ -255,35 +414,3 @@ def _with_tasks(ratings: pa.Table, portal: Bitrix24) -> pa.Table:
         ratings = ratings.set_column(at, RATING_COLUMNS.field(column), pa.array(filled, pa.int64()))
     logger.info("portal: %d linked tasks, %d of them visible", len([task for task in linked if task]), len(tasks))
     return ratings
-
-
-def coverage(vault: Vault) -> dict[tuple[str, date], date]:
-    """The day on which each month of each process was last read in full."""
-    if not vault.has("coverage", CURRENT):
-        return {}
-    rows = vault.read("coverage", CURRENT).to_pylist()
-    return {(row["process_key"], row["period"]): row["read_on"] for row in rows}
-
-
-def forget(vault: Vault, period: date) -> int:
-    """Destroys a month in the vault; it no longer counts as read, so no hidden window can be closed over the gap.
-
-    Returns:
-        How many files were deleted.
-    """
-    known = {key: day for key, day in coverage(vault).items() if key[1] != period}
-    files = vault.forget(key_of(period))
-    _write_coverage(vault, known)
-    return files
-
-
-def _note_coverage(vault: Vault, terms: Terms, months: list[date], read_on: date) -> None:
-    read = {(process.key, period): read_on for process in terms.processes for period in months}
-    _write_coverage(vault, coverage(vault) | read)
-
-
-def _write_coverage(vault: Vault, known: dict[tuple[str, date], date]) -> None:
-    rows = [
-        {"process_key": process, "period": period, "read_on": day} for (process, period), day in sorted(known.items())
-    ]
-    vault.write("coverage", CURRENT, pa.Table.from_pylist(rows, COVERAGE_COLUMNS))

@@ -17,11 +17,13 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from assets.building import building, described
 from assets.crm import OWNERS
 from assets.guard import guarded
+from assets.periods import MONTHS, ONE_RUN
 from assets.release import policy_digest
 from assets.rules.disclosure import METHOD
-from assets.star import STAR, described
+from assets.star import STAR
 from assets.terms import Terms
 from sources.bitrix24 import Bitrix24
 from sources.vault import CURRENT, Vault
@@ -39,9 +41,12 @@ CHECKS_PASSED = "k,rounding,clamp"
     owners=OWNERS,
     kinds={"clickhouse", "sql"},
     description="Department pairs: open scope exact by month, hidden scope as released by quarter.",
+    partitions_def=MONTHS,
+    backfill_policy=ONE_RUN,
 )
 @guarded
 def department_pair(
+    context: dg.AssetExecutionContext,
     warehouse: dg.ResourceParam[Warehouse],
     vault: dg.ResourceParam[Vault],
     portal: dg.ResourceParam[Bitrix24],
@@ -49,8 +54,9 @@ def department_pair(
 ) -> dg.MaterializeResult[None]:
     """Rebuilds the open scope and adds hidden quarters that were never released."""
     target = table("mart", "department_pair")
-    names = {row["department_id"]: row["name"] for row in vault.read("departments", CURRENT).to_pylist()}
-    with warehouse.session(target.full_name) as db:
+    versions = sorted(vault.read("departments", CURRENT).to_pylist(), key=lambda row: row["valid_from"])
+    names = {row["department_id"]: row["name"] for row in versions}
+    with building(context, warehouse, target) as db:
         db.fill(target)
         windows = _new_windows(db, vault, "department_pair")
         rows = [
@@ -73,9 +79,12 @@ def department_pair(
     owners=OWNERS,
     kinds={"clickhouse"},
     description="Released ratee blocks of hidden ratings; a row is written once and never changed.",
+    partitions_def=MONTHS,
+    backfill_policy=ONE_RUN,
 )
 @guarded
 def rating_block(
+    context: dg.AssetExecutionContext,
     warehouse: dg.ResourceParam[Warehouse],
     vault: dg.ResourceParam[Vault],
     portal: dg.ResourceParam[Bitrix24],
@@ -85,7 +94,7 @@ def rating_block(
     target = table("mart", "rating_block")
     today = portal.now.date()
     stamp = {"policy_version": policy_digest(terms.policy), "released_at": today}
-    with warehouse.session(target.full_name) as db:
+    with building(context, warehouse, target) as db:
         windows = _new_windows(db, vault, "rating_block")
         blocks = vault.read("released_block", CURRENT).to_pylist()
         rows = [row | stamp for row in _in_windows(blocks, windows, "block_from")]
@@ -100,12 +109,16 @@ def rating_block(
     owners=OWNERS,
     kinds={"clickhouse", "sql"},
     description="Comments of open ratings, as written.",
+    partitions_def=MONTHS,
+    backfill_policy=ONE_RUN,
 )
 @guarded
-def comment_feed(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult[None]:
+def comment_feed(
+    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+) -> dg.MaterializeResult[None]:
     """Rebuilds the open scope."""
     target = table("mart", "comment_feed")
-    with warehouse.session(target.full_name) as db:
+    with building(context, warehouse, target) as db:
         db.fill(target)
         return described(db, target)
 

@@ -24,6 +24,10 @@ MONTHS = dg.MonthlyPartitionsDefinition(
     timezone="Pacific/Kiritimati",
 )
 
+ONE_RUN = dg.BackfillPolicy.single_run()
+"""A range of months is one run. Every asset has months and this policy, dimensions and marts too: Dagster's UI cuts a
+backfill where they differ, and a run that does not hold all steps publishes nothing."""
+
 
 def key_of(period: date) -> str:
     """Partition key of a month: "2026-01"."""
@@ -34,6 +38,17 @@ def period_of(key: str) -> date:
     """First day of the month with this key."""
     year, month = key.split("-")
     return date(int(year), int(month), 1)
+
+
+def next_month(period: date) -> date:
+    """First day of the month after."""
+    return date(period.year + period.month // 12, period.month % 12 + 1, 1)
+
+
+def months_back(day: date, count: int) -> list[date]:
+    """The last `count` months up to the one of the day, oldest first."""
+    last = day.year * 12 + day.month - 1
+    return [date(index // 12, index % 12 + 1, 1) for index in range(last - count + 1, last + 1)]
 
 
 def months_asked(context: dg.AssetExecutionContext) -> list[date]:

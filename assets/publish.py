@@ -1,27 +1,33 @@
 """The swap: audited copies become the published tables.
 
-Belongs here: the one step that changes what readers see, and its record in `ops`. Does not belong here: how a swap
-works (`warehouse_sql/warehouse.py`).
+Belongs here: the one step that changes what readers see, its record in `ops`, and what may be destroyed afterwards.
+Does not belong here: how a swap works (`warehouse_sql/warehouse.py`).
 """
 
 import logging
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
+from assets.changes import forget
 from assets.checks import STEPS
 from assets.crm import OWNERS, read_months
 from assets.guard import guarded
 from assets.marts import MARTS
-from assets.periods import key_of, months_asked
+from assets.periods import MONTHS, ONE_RUN, key_of, months_asked, months_back, period_of
 from assets.ratings import CHECKED_COLUMNS
 from assets.star import STAR
+from assets.terms import Terms
+from sources.bitrix24 import Bitrix24
 from sources.vault import CURRENT, Vault
 from warehouse_sql.warehouse import PUBLISHED, Warehouse
 
 logger = logging.getLogger(__name__)
+
+FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=50), warn_window=timedelta(hours=26))
+"""Published once a day: late after a day and a bit, stale after two."""
 
 
 @dg.asset(
@@ -30,7 +36,10 @@ logger = logging.getLogger(__name__)
     group_name="ops",
     owners=OWNERS,
     kinds={"clickhouse"},
+    freshness_policy=FRESH,
     description="The swap of all copies that differ, recorded as one row per table with counts.",
+    partitions_def=MONTHS,
+    backfill_policy=ONE_RUN,
 )
 @guarded
 def load_run(
@@ -41,6 +50,7 @@ def load_run(
     verdicts = read_months(vault, "checked", [key_of(period) for period in months], CHECKED_COLUMNS).to_pandas()
     with warehouse.session("swap") as db:
         db.require_steps(context.run.run_id, STEPS)
+        seconds = db.step_seconds(context.run.run_id)
         changed = db.swap(context.run.run_id)
         counted = int(verdicts["is_counted"].sum())
         record = [
@@ -55,6 +65,7 @@ def load_run(
                 "rows_excluded": len(verdicts) - counted if target.rebuilt == "periods" else 0,
                 "rows_written": db.count(target.full_name),
                 "is_changed": target in changed,
+                "seconds": seconds.get(target.full_name, 0.0),
             }
             for target in PUBLISHED
         ]
@@ -62,11 +73,42 @@ def load_run(
         db.insert("ops.load_count", pa.Table.from_pylist(_counts(context.run.run_id, verdicts, vault, months)))
     for row in record:
         logger.info(
-            "warehouse: %s: %d rows%s", row["table_name"], row["rows_written"], ", changed" if row["is_changed"] else ""
+            "published run=%s table=%s from=%s to=%s rows=%d changed=%s",
+            context.run.run_id[:8],
+            row["table_name"],
+            key_of(months[0]),
+            key_of(months[-1]),
+            row["rows_written"],
+            "yes" if row["is_changed"] else "no",
         )
     return dg.MaterializeResult(
         metadata={"tables_changed": len(changed), "ratings_read": len(verdicts), "ratings_counted": counted}
     )
+
+
+@dg.asset(
+    key=["vault", "retention"],
+    deps=[load_run],
+    group_name="ops",
+    owners=OWNERS,
+    kinds={"python"},
+    description="The vault without the months that are past their retention; what was published of them stays.",
+    partitions_def=MONTHS,
+    backfill_policy=ONE_RUN,
+)
+@guarded
+def retention(
+    portal: dg.ResourceParam[Bitrix24], vault: dg.ResourceParam[Vault], terms: dg.ResourceParam[Terms]
+) -> dg.MaterializeResult[None]:
+    """Destroys months past their retention, after everything of them is published."""
+    today = portal.now.date()
+    kept = set(months_back(today, terms.retention_months))
+    expired = [period for period in map(period_of, vault.held()) if period < min(kept)]
+    for period in expired:
+        forget(vault, terms, period, today)
+    if expired:
+        logger.info("vault: destroyed %s to %s: past %d months", expired[0], expired[-1], terms.retention_months)
+    return dg.MaterializeResult(metadata={"months_destroyed": len(expired), "months_held": len(vault.held())})
 
 
 def _counts(run_id: str, verdicts: pd.DataFrame, vault: Vault, months: list[date]) -> list[dict[str, object]]:

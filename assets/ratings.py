@@ -13,10 +13,12 @@ import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
+from assets.changes import shadowed
 from assets.crm import OWNERS, people, raw, read_months
 from assets.guard import guarded
-from assets.periods import MONTHS
-from assets.rules.structure import EXCLUSION_CODES, Organisation, check
+from assets.periods import MONTHS, ONE_RUN
+from assets.rules.organisation import Organisation
+from assets.rules.structure import EXCLUSION_CODES, check
 from assets.terms import Terms
 from sources.contracts import RATING_COLUMNS
 from sources.vault import CURRENT, Vault
@@ -39,12 +41,12 @@ CHECKED_COLUMNS = pa.schema(
 @dg.asset(
     key=["vault", "checked"],
     deps=[raw, people],
-    partitions_def=MONTHS,
-    backfill_policy=dg.BackfillPolicy.single_run(),
     group_name="rules",
     owners=OWNERS,
     kinds={"python"},
     description="Every rating with its departments, comment level and the first reason not to count it; encrypted.",
+    partitions_def=MONTHS,
+    backfill_policy=ONE_RUN,
 )
 @guarded
 def checked(vault: dg.ResourceParam[Vault], terms: dg.ResourceParam[Terms]) -> dg.MaterializeResult[None]:
@@ -53,9 +55,7 @@ def checked(vault: dg.ResourceParam[Vault], terms: dg.ResourceParam[Terms]) -> d
     ratings = read_months(vault, "raw", keys, RATING_COLUMNS).to_pandas()
     configured = ratings["process_key"].isin([process.key for process in terms.processes])
     ratings = ratings[configured].reset_index(drop=True)
-    before = read_months(vault, "checked", vault.periods("checked"), CHECKED_COLUMNS).to_pandas()
-    before = before.drop_duplicates(["process_key", "rating_id"])
-    verdicts = check(ratings, terms.by_process(), organisation(vault), terms.freeze_day, before)
+    verdicts = check(ratings, terms.by_process(), organisation(vault), terms.freeze_day, shadowed(vault))
     write_months(vault, "checked", keys, verdicts, CHECKED_COLUMNS)
     codes = verdicts["exclusion_code"].value_counts()
     logger.info("rules: %d ratings checked, %d counted", len(verdicts), int(verdicts["is_counted"].sum()))
@@ -69,13 +69,8 @@ def checked(vault: dg.ResourceParam[Vault], terms: dg.ResourceParam[Terms]) -> d
 
 
 def organisation(vault: Vault) -> Organisation:
-    """People and departments of the last run."""
-    employees = vault.read("employees", CURRENT).to_pandas()
-    departments = vault.read("departments", CURRENT).to_pandas()
-    return Organisation.build(
-        dict(zip(employees["employee_id"].tolist(), employees["department_id"].tolist(), strict=True)),
-        dict(zip(departments["department_id"].tolist(), departments["parent_id"].tolist(), strict=True)),
-    )
+    """People and departments with all their versions."""
+    return Organisation(vault.read("employees", CURRENT).to_pandas(), vault.read("departments", CURRENT).to_pandas())
 
 
 def write_months(

@@ -15,11 +15,14 @@ import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
-from assets.crm import OWNERS, coverage, read_months
+from assets.changes import coverage
+from assets.crm import EVENT_SCHEMA, OWNERS, read_months
 from assets.guard import guarded
-from assets.periods import MONTHS
+from assets.periods import MONTHS, ONE_RUN
 from assets.ratings import CHECKED_COLUMNS, checked, organisation, write_months
 from assets.rules.disclosure import complete_quarters, department_pairs, quarter_end, ratee_blocks
+from assets.rules.events import publishable
+from assets.rules.organisation import Organisation
 from assets.rules.policy import NAMED_MODES, PolicyBook
 from assets.rules.structure import freeze_date
 from assets.terms import Terms
@@ -48,6 +51,26 @@ RELEASED_COLUMNS = pa.schema(
     ]
 )
 """The vault dataset `released`: ratings in mode open or named_to_hr, and nothing of the others."""
+
+RELEASED_EVENT_COLUMNS = pa.schema(
+    [
+        ("process_key", pa.string()),
+        ("rating_id", pa.int64()),
+        ("period", pa.date32()),
+        ("number", pa.int64()),
+        ("event", pa.string()),
+        ("observed_on", pa.date32()),
+        ("changed_at", pa.timestamp("s", tz="UTC")),
+        ("is_after_freeze", pa.bool_()),
+        ("changed", pa.string()),
+        ("old_score", pa.uint8()),
+        ("score", pa.uint8()),
+        ("rater_id", pa.int64()),
+        ("ratee_id", pa.int64()),
+        ("mode", pa.string()),
+    ]
+)
+"""The vault dataset `released_event`: what was observed of released ratings."""
 
 BLOCK_COLUMNS = pa.schema(
     [
@@ -84,12 +107,12 @@ MODE_COLUMNS = pa.schema([("period", pa.date32()), ("mode", pa.string()), ("rati
 @dg.asset(
     key=["vault", "released"],
     deps=[checked],
-    partitions_def=MONTHS,
-    backfill_policy=dg.BackfillPolicy.single_run(),
     group_name="release",
     owners=OWNERS,
     kinds={"python"},
     description="What the policy lets out: rows of modes open and named_to_hr, hidden blocks and pairs; encrypted.",
+    partitions_def=MONTHS,
+    backfill_policy=ONE_RUN,
 )
 @guarded
 def released(
@@ -99,10 +122,13 @@ def released(
     today = portal.now.date()
     keys = vault.periods("checked")
     ratings = read_months(vault, "checked", keys, CHECKED_COLUMNS).to_pandas()
-    mode, version = terms.policy.resolve(ratings, organisation(vault).lineage, today)
+    company = organisation(vault)
+    mode, version = terms.policy.resolve(ratings, company, today)
     ratings = ratings.assign(mode=mode, policy_version=version)
     rows = ratings[ratings["mode"].isin(list(NAMED_MODES))]
     write_months(vault, "released", keys, rows, RELEASED_COLUMNS)
+    events = _events_with_modes(vault, terms, company, today)
+    _write(vault, "released_event", publishable(events, rows), RELEASED_EVENT_COLUMNS)
 
     blocks, pairs, windows = [], [], []
     closed = frozen_months(vault, terms.freeze_day)
@@ -137,6 +163,21 @@ def released(
             **{f"mode/{name}": int(count) for name, count in ratings["mode"].value_counts().items()},
         }
     )
+
+
+def _events_with_modes(vault: Vault, terms: Terms, company: Organisation, today: date) -> pd.DataFrame:
+    """The log, each event with the mode of the people it names."""
+    log = read_months(vault, "event", vault.periods("event"), EVENT_SCHEMA).to_pandas()
+    cases = pd.DataFrame(
+        {
+            "process_key": log["process_key"],
+            "rated_on": log["rated_on"],
+            "rater_department_id": company.departments_of(log["rater_id"], log["rated_on"]),
+            "ratee_department_id": company.departments_of(log["ratee_id"], log["rated_on"]),
+        }
+    )
+    events: pd.DataFrame = log.assign(mode=terms.policy.resolve(cases, company, today)[0])
+    return events
 
 
 def frozen_months(vault: Vault, freeze_day: int) -> dict[str, set[date]]:

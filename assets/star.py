@@ -10,14 +10,15 @@ from collections.abc import Sequence
 import dagster as dg
 import pyarrow as pa
 
+from assets.building import building, described
 from assets.crm import OWNERS, people, read_months
 from assets.guard import guarded
-from assets.periods import MONTHS, months_asked, period_of, yyyymm
+from assets.periods import MONTHS, ONE_RUN, months_asked, period_of, yyyymm
 from assets.release import RELEASED_COLUMNS, released
 from assets.terms import Terms
 from sources.bitrix24 import Bitrix24
 from sources.vault import CURRENT, Vault
-from warehouse_sql.warehouse import PUBLISHED, PublishedTable, Session, Warehouse, table
+from warehouse_sql.warehouse import PUBLISHED, Warehouse, table
 
 logger = logging.getLogger(__name__)
 
@@ -29,48 +30,31 @@ logger = logging.getLogger(__name__)
     owners=OWNERS,
     kinds={"clickhouse"},
     description="What left the vault, laid down in the workshop beside copies of the untouched published data.",
+    partitions_def=MONTHS,
+    backfill_policy=ONE_RUN,
 )
 @guarded
 def inputs(
     context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse], vault: dg.ResourceParam[Vault]
 ) -> dg.MaterializeResult[None]:
-    """Finishes a cut swap, migrates, starts the copies and fills the input tables."""
+    """Starts the copies and fills the input tables."""
     keys = vault.periods("released")
     touched = sorted({*months_asked(context), *(period_of(key) for key in keys)})
     with warehouse.session("inputs") as db:
-        finished, migrated = db.prepare()
-        for name in finished:
-            logger.warning("warehouse: finished the swap of %s that an earlier run left open", name)
-        for name in migrated:
-            logger.info("warehouse: applied migration %s", name)
         db.clear_stage()
         for target in PUBLISHED:
             db.stage(target, yyyymm(touched))
         rows = read_months(vault, "released", keys, RELEASED_COLUMNS)
         db.lay_down("released_rating", rows)
-        db.lay_down("seen_employee", vault.read("employees", CURRENT).replace_schema_metadata(None))
-        db.lay_down("seen_department", vault.read("departments", CURRENT).replace_schema_metadata(None))
+        db.lay_down("released_event", vault.read("released_event", CURRENT).replace_schema_metadata(None))
+        db.lay_down("employee_version", vault.read("employees", CURRENT).replace_schema_metadata(None))
+        db.lay_down("department_version", vault.read("departments", CURRENT).replace_schema_metadata(None))
         db.note_step(context.run.run_id, "inputs")
     return dg.MaterializeResult(metadata={"dagster/row_count": len(rows)})
 
 
-def described(db: Session, target: PublishedTable) -> dg.MaterializeResult[None]:
-    """What Dagster shows of a table: rows of the copy, columns with their comments."""
-    columns = [
-        dg.TableColumn(name=column["name"], type=column["type"], description=column["comment"])
-        for column in db.columns(target)
-    ]
-    return dg.MaterializeResult(
-        metadata={
-            "dagster/row_count": db.count(target.staged),
-            "dagster/table_name": target.full_name,
-            "dagster/column_schema": dg.TableSchema(columns=columns),
-        }
-    )
-
-
 def _transformed(
-    database: str, name: str, deps: Sequence[dg.AssetsDefinition], description: str, *, by_month: bool = False
+    database: str, name: str, deps: Sequence[dg.AssetsDefinition], description: str
 ) -> dg.AssetsDefinition:
     """An asset whose copy is filled by its transform file."""
     target = table(database, name)
@@ -78,16 +62,20 @@ def _transformed(
     @dg.asset(
         key=[database, name],
         deps=[*deps],
-        partitions_def=MONTHS if by_month else None,
-        backfill_policy=dg.BackfillPolicy.single_run() if by_month else None,
         group_name=database,
         owners=OWNERS,
         kinds={"clickhouse", "sql"},
         description=description,
+        partitions_def=MONTHS,
+        backfill_policy=ONE_RUN,
     )
     @guarded
-    def build(warehouse: dg.ResourceParam[Warehouse], portal: dg.ResourceParam[Bitrix24]) -> dg.MaterializeResult[None]:
-        with warehouse.session(target.full_name) as db:
+    def build(
+        context: dg.AssetExecutionContext,
+        warehouse: dg.ResourceParam[Warehouse],
+        portal: dg.ResourceParam[Bitrix24],
+    ) -> dg.MaterializeResult[None]:
+        with building(context, warehouse, target) as db:
             db.fill(target, {"today": portal.now.date()} if name == "dim_date" else None)
             return described(db, target)
 
@@ -106,9 +94,13 @@ dim_employee = _transformed("dwh", "dim_employee", [inputs], "Employees, one row
     owners=OWNERS,
     kinds={"clickhouse"},
     description="Rated hand-overs, as configured.",
+    partitions_def=MONTHS,
+    backfill_policy=ONE_RUN,
 )
 @guarded
-def dim_process(warehouse: dg.ResourceParam[Warehouse], terms: dg.ResourceParam[Terms]) -> dg.MaterializeResult[None]:
+def dim_process(
+    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse], terms: dg.ResourceParam[Terms]
+) -> dg.MaterializeResult[None]:
     """Writes the configured processes."""
     target = table("dwh", "dim_process")
     rows = [
@@ -120,7 +112,7 @@ def dim_process(warehouse: dg.ResourceParam[Warehouse], terms: dg.ResourceParam[
         }
         for process in terms.processes
     ]
-    with warehouse.session(target.full_name) as db:
+    with building(context, warehouse, target) as db:
         db.insert(target.staged, pa.Table.from_pylist(rows))
         return described(db, target)
 
@@ -132,24 +124,27 @@ def dim_process(warehouse: dg.ResourceParam[Warehouse], terms: dg.ResourceParam[
     owners=OWNERS,
     kinds={"clickhouse"},
     description="Lines of the release policy, as configured.",
+    partitions_def=MONTHS,
+    backfill_policy=ONE_RUN,
 )
 @guarded
-def dim_policy(warehouse: dg.ResourceParam[Warehouse], terms: dg.ResourceParam[Terms]) -> dg.MaterializeResult[None]:
+def dim_policy(
+    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse], terms: dg.ResourceParam[Terms]
+) -> dg.MaterializeResult[None]:
     """Writes the policy's lines and the default."""
     target = table("dwh", "dim_policy")
-    with warehouse.session(target.full_name) as db:
+    with building(context, warehouse, target) as db:
         db.insert(target.staged, pa.Table.from_pylist(terms.policy.rows()))
         return described(db, target)
 
 
 DIMENSIONS = [dim_date, dim_process, dim_policy, dim_department, dim_employee]
 
-fct_rating = _transformed(
-    "dwh", "fct_rating", DIMENSIONS, "Ratings the policy shows as rows, without hidden ones.", by_month=True
-)
-hr_fct_rating = _transformed(
-    "hr", "fct_rating", DIMENSIONS, "Ratings in mode open or named_to_hr, named; for HR only.", by_month=True
+fct_rating = _transformed("dwh", "fct_rating", DIMENSIONS, "Ratings the policy shows as rows, without hidden ones.")
+hr_fct_rating = _transformed("hr", "fct_rating", DIMENSIONS, "Ratings in mode open or named_to_hr, named; for HR only.")
+fct_rating_event = _transformed(
+    "hr", "fct_rating_event", DIMENSIONS, "What happened to named ratings between runs; for HR only."
 )
 
-FACTS = [fct_rating, hr_fct_rating]
+FACTS = [fct_rating, hr_fct_rating, fct_rating_event]
 STAR = [*DIMENSIONS, *FACTS]

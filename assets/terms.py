@@ -24,6 +24,7 @@ class Terms:
         profile_name: release profile.
         profile: its thresholds.
         freeze_day: day of the next month on which a month is closed.
+        retention_months: how many months, the current one included, the vault holds.
     """
 
     processes: tuple[Process, ...]
@@ -31,6 +32,7 @@ class Terms:
     profile_name: ProfileName
     profile: Profile
     freeze_day: int
+    retention_months: int = 14
 
     def by_process(self) -> dict[str, ProcessTerms]:
         """What the structure rules need of each process."""

@@ -39,8 +39,8 @@ MONTH = r"^20\d\d-(0[1-9]|1[0-2])$"
 
 def main() -> None:
     """Entry point: runs the command and turns known failures into one sentence."""
-    # Dagster calls single-run backfills beta and says so once per asset; the behaviour is covered by our tests.
-    warnings.filterwarnings("ignore", message=".*backfill_policy.*")
+    # Dagster calls single-run backfills and its own sensors beta, and says so once per use; our tests cover both.
+    warnings.filterwarnings("ignore", message=".*(backfill_policy|initializer `SensorDefinition).*")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     for name in ("urllib3", "clickhouse_connect"):
         # Their retries are told again, once and in a sentence, by the error that reaches us.
@@ -48,21 +48,25 @@ def main() -> None:
     try:
         app()
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback, which could quote data
-        from assets.guard import wordless
-
-        text = error if isinstance(error, _known_errors()) else wordless(error)
-        print(f"estafeta: {text}", file=sys.stderr)
+        print(f"estafeta: {_sentence(error)}", file=sys.stderr)
         sys.exit(1)
+
+
+def _sentence(error: Exception) -> str:
+    from assets.guard import wordless
+
+    return str(error if isinstance(error, _known_errors()) else wordless(error))
 
 
 def _known_errors() -> tuple[type[Exception], ...]:
     """Exceptions whose text is written for people."""
     from assets.checks import AuditFailedError
+    from assets.crm import ForgottenMonthError
     from assets.guard import UnforeseenError
     from assets.rules.deletions import MassDeletionError
     from assets.rules.policy import PolicyError
     from pipelines.lock import RunBusyError
-    from pipelines.running import NothingToReadError
+    from pipelines.running import NothingToReadError, StorageError
     from pipelines.settings import ConfigError
     from sources.bitrix24 import PortalError
     from sources.contracts import ContractBrokenError
@@ -74,11 +78,13 @@ def _known_errors() -> tuple[type[Exception], ...]:
         AuditFailedError,
         ConfigError,
         ContractBrokenError,
+        ForgottenMonthError,
         MassDeletionError,
         NothingToReadError,
         PolicyError,
         PortalError,
         RunBusyError,
+        StorageError,
         VaultError,
         WarehouseError,
     )
@@ -115,13 +121,22 @@ def run(
     from rich.console import Console
 
     from pipelines.demo import show
+    from pipelines.lock import RunBusyError
+    from pipelines.notify import tell_failure
     from pipelines.running import execute
 
     if first and last and first > last:
         raise typer.BadParameter(f"--from {first} is later than --to {last}")
     settings = _settings(config)
     _progress()
-    show(Console(), execute(settings, first=first, last=last, accept_deletions=accept_deletions))
+    try:
+        report = execute(settings, first=first, last=last, accept_deletions=accept_deletions)
+    except RunBusyError:
+        raise
+    except Exception as error:
+        tell_failure(settings, _sentence(error))
+        raise
+    show(Console(), report)
 
 
 @app.command()
@@ -139,6 +154,7 @@ def demo() -> None:
 def doctor(config: ConfigOption = None) -> None:
     """Check rights, keys, field map, policy and warehouse; say how to mend what is wrong."""
     from rich.console import Console
+    from rich.markup import escape
 
     from pipelines.doctor import examine
 
@@ -146,7 +162,7 @@ def doctor(config: ConfigOption = None) -> None:
     console = Console()
     marks = {"ok": "[green]ok  [/green]", "note": "[yellow]note[/yellow]", "fail": "[red]FAIL[/red]"}
     for state, what, sentence in found.lines:
-        console.print(f"{marks[state]} [bold]{what}[/bold]: {sentence}", soft_wrap=True)
+        console.print(f"{marks[state]} [bold]{what}[/bold]: {escape(sentence)}", soft_wrap=True)
     if not found.healthy:
         raise typer.Exit(1)
 
@@ -170,16 +186,17 @@ def forget(
     config: ConfigOption = None,
 ) -> None:
     """Destroy a month: its key and its files. Published rows stay."""
-    from assets.crm import forget as forget_month
+    from assets.changes import forget as forget_month
     from assets.periods import period_of
     from pipelines.lock import run_lock
 
     settings = _settings(config)
     with run_lock(settings.state_path):
-        files = forget_month(settings.vault(), period_of(period))
+        today = datetime.now(settings.zone).date()
+        files = forget_month(settings.vault(), settings.terms, period_of(period), today)
     typer.echo(
-        f"Destroyed {period}: {files} files, the key among them. What was published stays published; a run that covers "
-        "the month reads it again as long as the portal holds it."
+        f"Destroyed {period}: {files} files, the key among them. What was published stays published, and no run reads "
+        "the month again."
     )
 
 
@@ -187,7 +204,7 @@ def forget(
 def portal_serve(
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 0,
     seed: Annotated[int, typer.Option(help="Another seed, another company.")] = 1,
-    scale: Annotated[Literal["tiny", "demo"], typer.Option(help="How big a company.")] = "demo",
+    scale: Annotated[Literal["tiny", "demo", "load"], typer.Option(help="How big a company.")] = "demo",
     now: Annotated[str | None, typer.Option(help="The portal's clock, ISO 8601, not ahead of the host.")] = None,
     truth: Annotated[Path | None, typer.Option(help="Write what the warehouse must hold here (JSON).")] = None,
     config_out: Annotated[

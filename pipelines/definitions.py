@@ -1,7 +1,7 @@
 """The code location: everything Dagster sees, in one place.
 
-Belongs here: the explicit lists of assets, checks, jobs and schedules. Does not belong here: any of their code. Loading
-reads no configuration, no environment and opens nothing.
+Belongs here: the explicit lists of assets, checks, jobs, schedules and sensors. Does not belong here: any of their
+code. Loading reads no configuration, no environment and opens nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import dagster as dg
 from assets import crm, publish, ratings, release, star
 from assets.checks import CHECKS
 from assets.marts import MARTS
-from pipelines.automation import daily, ratings_job
+from pipelines.automation import changed_months, daily, failure_sensor, ratings_job, sweep_job
 from pipelines.resources import resources
 
 
@@ -22,7 +22,7 @@ def build_defs(*, config_file: str = "", resource_overrides: Mapping[str, object
 
     Args:
         config_file: estafeta.yaml; empty for ESTAFETA_CONFIG or ./estafeta.yaml, read when a run starts.
-        resource_overrides: resources to use instead, by key: portal, vault, warehouse, terms.
+        resource_overrides: resources to use instead, by key: portal, vault, warehouse, terms, settings.
     """
     return dg.Definitions(
         assets=[
@@ -36,10 +36,12 @@ def build_defs(*, config_file: str = "", resource_overrides: Mapping[str, object
             *star.STAR,
             *MARTS,
             publish.load_run,
+            publish.retention,
         ],
         asset_checks=CHECKS,
-        jobs=[ratings_job],
+        jobs=[ratings_job, sweep_job],
         schedules=[daily],
+        sensors=[changed_months, failure_sensor],
         resources={**resources(config_file), **(resource_overrides or {})},
         # chDB lets one process open a folder: steps in processes of their own would shut each other out.
         executor=dg.in_process_executor,

@@ -65,6 +65,14 @@ class TermsResource(Configured):
         return self.settings().terms
 
 
+class SettingsResource(Configured):
+    """The configuration itself, for sensors, which open what they need."""
+
+    def create_resource(self, context: dg.InitResourceContext) -> Settings:  # noqa: ARG002
+        """Reads the configuration."""
+        return self.settings()
+
+
 def resources(config_file: str = "") -> dict[str, Configured]:
     """All resources over one configuration file."""
     return {
@@ -72,4 +80,5 @@ def resources(config_file: str = "") -> dict[str, Configured]:
         "vault": VaultResource(config_file=config_file),
         "warehouse": WarehouseResource(config_file=config_file),
         "terms": TermsResource(config_file=config_file),
+        "settings": SettingsResource(config_file=config_file),
     }

@@ -7,15 +7,22 @@ command line (`cli.py`).
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
+import shutil
+import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import dagster as dg
 import yaml
+from sqlalchemy.exc import OperationalError
 
-from assets.periods import key_of
-from pipelines.automation import month_range, ratings_job
+from assets.changes import due_months, find_changes, forgotten, spans
+from assets.periods import key_of, next_month
+from assets.terms import Terms
+from pipelines.automation import end_killed_runs, forget_old_runs, month_range, ratings_job
 from pipelines.definitions import build_defs
 from pipelines.lock import run_lock
 from pipelines.settings import Settings
@@ -33,8 +40,16 @@ INSTANCE = {
 """Settings of the storage that a run makes beside the vault; dagster.yaml in the repository is for a DAGSTER_HOME."""
 
 
+NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
+"""Why a file cannot be written, as far as an operator can mend it."""
+
+
 class NothingToReadError(Exception):
     """The range of months asked for is empty or not there yet."""
+
+
+class StorageError(Exception):
+    """The records that a run keeps apart from vault and warehouse cannot be written."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +57,13 @@ class RunReport:
     """What a run did.
 
     Attributes:
-        run_id: Dagster run.
+        run_ids: Dagster runs, one per stretch of months.
         counts: measure ("read", "excluded", "released") to item to ratings.
         rows: published table to its rows.
         changed: published tables the run changed.
     """
 
-    run_id: str
+    run_ids: list[str]
     counts: dict[str, dict[str, int]]
     rows: dict[str, int]
     changed: list[str]
@@ -71,24 +86,24 @@ def execute(
         accept_deletions: whether a mass deletion is believed.
         instance: Dagster's storage; default: that of DAGSTER_HOME, or a folder beside the vault.
 
+    Without `first` and `last` the months are those that are open, and those whose elements changed since the last run.
+
     Raises:
         RunBusyError: another run holds the lock.
         NothingToReadError: the months asked for are none, or have not begun.
+        StorageError: Dagster's storage or the run lock cannot be written, for example because the disk is full.
         AuditFailedError: a check failed; the message names it.
         Exception: whatever a step raised, unchanged.
     """
     storage = contextlib.nullcontext(instance) if instance else _instance(settings)
-    with run_lock(settings.state_path), storage as instance, settings.portal() as portal:
+    home = settings.dagster_home or settings.state_path
+    with _told_plainly(home), run_lock(settings.state_path), storage as instance, settings.portal() as portal:
+        end_killed_runs(instance)
         vault = settings.vault()
-        vault.clean()
-        start, end = default_range(portal, vault, settings.file.processes)
-        first, last = first or start, last or end
-        if first > last or last > end:
-            raise NothingToReadError(
-                f"There is nothing to read from {first} to {last}: ratings begin in {start}, and the portal's current "
-                f"month is {end}; correct --from and --to."
-            )
-        logger.info("run: %s to %s", first, last)
+        if first or last:
+            stretches = [_range_asked(portal, vault, settings, first, last)]
+        else:
+            stretches = _stretches_changed(portal, vault, settings.terms)
         job = build_defs(
             resource_overrides={
                 "portal": portal,
@@ -97,47 +112,103 @@ def execute(
                 "terms": settings.terms,
             }
         ).resolve_job_def(ratings_job.name)
-        result = job.execute_in_process(
-            instance=instance,
-            tags=month_range(first, last),
-            run_config={
-                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                "ops": {"vault__raw": {"config": {"accept_deletions": accept_deletions}}},
-            },
+        run_ids = []
+        for start, end in stretches:
+            logger.info("run: %s to %s", start, end)
+            result = job.execute_in_process(
+                instance=instance,
+                tags=month_range(start, end),
+                run_config={
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                    "ops": {
+                        name: {"config": {"accept_deletions": accept_deletions}}
+                        for name in ("vault__people", "vault__raw")
+                    },
+                },
+            )
+            run_ids.append(result.run_id)
+        forget_old_runs(instance)
+    return read_report(settings, run_ids)
+
+
+def _stretches_changed(portal: Bitrix24, vault: Vault, terms: Terms) -> list[tuple[str, str]]:
+    """First and last month of each run that is needed."""
+    found = find_changes(portal, vault, terms, sweep=True)
+    months = {*found.months, *due_months(vault, terms, portal.now.date(), with_open=True)}
+    return [(key_of(start), key_of(end)) for start, end in spans(months, forgotten(vault))]
+
+
+def _range_asked(
+    portal: Bitrix24, vault: Vault, settings: Settings, first: str | None, last: str | None
+) -> tuple[str, str]:
+    start, end = default_range(portal, vault, settings.file.processes)
+    first, last = first or start, last or end
+    if first > last or last > end:
+        raise NothingToReadError(
+            f"There is nothing to read from {first} to {last}: ratings begin in {start}, and the portal's current "
+            f"month is {end}; correct --from and --to."
         )
-    return read_report(settings, result.run_id)
+    return first, last
 
 
 def default_range(portal: Bitrix24, vault: Vault, processes: Sequence[Process]) -> tuple[str, str]:
     """Every month that can hold a rating: from the oldest one of portal and vault to the portal's current one.
 
     Dagster writes an event per asset and month, 25 ms each, so empty years before the first rating would cost more
-    than the work itself.
+    than the work itself. Destroyed months are never read again.
     """
     current = key_of(portal.now.date())
     oldest = portal.first_period(processes)
-    return min([*vault.periods("raw")[:1], key_of(oldest) if oldest else current, current]), current
+    start = min([*vault.periods("raw")[:1], key_of(oldest) if oldest else current, current])
+    destroyed = forgotten(vault)
+    return max([start, *(key_of(next_month(month)) for month in destroyed)]), current
 
 
-def read_report(settings: Settings, run_id: str) -> RunReport:
-    """Reads what `ops` recorded of a run."""
+def read_report(settings: Settings, run_ids: Sequence[str]) -> RunReport:
+    """Reads what `ops` recorded of the runs."""
     with settings.warehouse().session("report") as db:
         counts = db.rows(
-            "SELECT measure, item, ratings FROM ops.load_count WHERE run_id = {run:String} ORDER BY measure, item",
-            {"run": run_id},
+            "SELECT measure, item, sum(ratings) AS ratings FROM ops.load_count WHERE run_id IN {runs:Array(String)} "
+            "GROUP BY measure, item ORDER BY measure, item",
+            {"runs": list(run_ids)},
         )
         tables = db.rows(
-            "SELECT table_name, rows_written, is_changed FROM ops.load_run WHERE run_id = {run:String}", {"run": run_id}
+            "SELECT table_name, argMax(rows_written, indexOf({runs:Array(String)}, run_id)) AS rows_written, "
+            "max(is_changed) AS is_changed FROM ops.load_run WHERE run_id IN {runs:Array(String)} "
+            "GROUP BY table_name ORDER BY table_name",
+            {"runs": list(run_ids)},
         )
     by_measure: dict[str, dict[str, int]] = {"read": {}, "excluded": {}, "released": {}}
     for row in counts:
         by_measure[row["measure"]][row["item"]] = row["ratings"]
     return RunReport(
-        run_id,
+        list(run_ids),
         by_measure,
         {row["table_name"]: row["rows_written"] for row in tables},
         [row["table_name"] for row in tables if row["is_changed"]],
     )
+
+
+@contextlib.contextmanager
+def _told_plainly(home: Path) -> Iterator[None]:
+    """Tells a disk that takes nothing in a sentence; the database's own text quotes what it could not write."""
+    problem = ""
+    try:
+        yield
+    except OperationalError as error:
+        problem = str(error.orig) if isinstance(error.orig, sqlite3.Error) else type(error.orig).__name__
+    except OSError as error:
+        if error.errno not in NO_PLACE:
+            raise
+        problem = error.strerror or type(error).__name__
+    if problem:
+        # The folder itself may be what could not be made.
+        there = next(folder for folder in (home, *home.absolute().parents) if folder.exists())
+        raise StorageError(
+            f"The records of runs in {home} cannot be written ({problem}, {shutil.disk_usage(there).free // 2**20} "
+            "MiB free): make room on that disk or mend its rights, then run again. Published tables are whole, as "
+            "before or as after this run."
+        )
 
 
 @contextlib.contextmanager

@@ -80,6 +80,12 @@ class VaultSettings(Frozen):
     retention_months: Annotated[int, Field(ge=8)] = 14
 
 
+class NotifySettings(Frozen):
+    """Who hears of failed runs; a chat webhook stands in ESTAFETA_NOTIFY_URL, being a secret."""
+
+    bitrix24_users: tuple[Annotated[int, Field(ge=1)], ...] = ()
+
+
 class Secrets(BaseSettings):
     """What comes from the environment alone."""
 
@@ -90,6 +96,7 @@ class Secrets(BaseSettings):
     # Its user part may hold a password.
     clickhouse_url: Annotated[str | None, Field(repr=False)] = None
     dagster_home: Path | None = None
+    estafeta_notify_url: SecretStr | None = None
     clickhouse_password: SecretStr | None = None
 
 
@@ -102,6 +109,7 @@ class ConfigFile(Frozen):
     release: ReleaseSettings = ReleaseSettings()
     warehouse: WarehouseSettings = WarehouseSettings()
     vault: VaultSettings = VaultSettings()
+    notify: NotifySettings = NotifySettings()
 
     @model_validator(mode="after")
     def _keys_are_unique(self) -> ConfigFile:
@@ -204,6 +212,19 @@ class Settings:
         return self._secrets.dagster_home
 
     @property
+    def notify_url(self) -> str:
+        """Chat webhook that hears of failed runs; empty if there is none.
+
+        Raises:
+            ConfigError: it is no http(s) URL.
+        """
+        secret = self._secrets.estafeta_notify_url
+        url = secret.get_secret_value().strip() if secret else ""
+        if url and not url.startswith(("https://", "http://")):
+            raise ConfigError("ESTAFETA_NOTIFY_URL is no URL: it starts with https://.")
+        return url
+
+    @property
     def terms(self) -> Terms:
         """What assets need to know of the configuration."""
         release = self.file.release
@@ -213,6 +234,7 @@ class Settings:
             profile_name=release.profile,
             profile=PROFILES[release.profile],
             freeze_day=release.freeze_day,
+            retention_months=self.file.vault.retention_months,
         )
 
     def portal(self) -> Bitrix24:
@@ -293,6 +315,7 @@ def _known_keys() -> list[str]:
         ReleaseSettings,
         WarehouseSettings,
         VaultSettings,
+        NotifySettings,
         Process.model_fields["fields"].annotation,
     )
     return [name for model in models if model is not None for name in getattr(model, "model_fields", {})]

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 STAGE = "stg"
+NO_SPACE = "NOT_ENOUGH_SPACE"
 
 
 class WarehouseUnreachableError(WarehouseError):
@@ -80,6 +81,7 @@ PUBLISHED = (
     PublishedTable("dwh", "dim_employee", "whole"),
     PublishedTable("dwh", "fct_rating", "periods"),
     PublishedTable("hr", "fct_rating", "periods"),
+    PublishedTable("hr", "fct_rating_event", "periods"),
     PublishedTable("mart", "department_pair", "open"),
     PublishedTable("mart", "comment_feed", "open"),
     PublishedTable("mart", "rating_block", "nothing"),
@@ -88,7 +90,7 @@ PUBLISHED = (
 )
 """In the order of the swap: dimensions, facts, marts, and last the ledger of what the marts now show."""
 
-INPUTS = ("released_rating", "seen_employee", "seen_department", "run_step")
+INPUTS = ("released_rating", "released_event", "employee_version", "department_version", "run_step")
 """Tables of `stg` that a run fills with what left the vault and with its own steps, and empties at its end."""
 
 
@@ -149,6 +151,9 @@ class Warehouse:
         lock = FolderLock(self.path)
         lock.acquire(self._wait_seconds)
         try:
+            # The engine would make it readable for everybody on the host.
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _drop_unwritten_copies(self.path)
             with _private_spill(self.path.with_name(f"{self.path.name}.spill")):
                 client = self._connect({"interface": "chdb", "path": str(self.path)}, tag)
                 try:
@@ -340,9 +345,14 @@ class Session:
             {"database": target.database, "name": target.name},
         )
 
-    def note_step(self, run_id: str, step: str) -> None:
-        """Notes that a step of a run is done with the copies; the first step forgets those of other runs."""
-        self.insert(f"{STAGE}.run_step", pa.table({"run_id": [run_id], "step": [step]}))
+    def note_step(self, run_id: str, step: str, seconds: float = 0.0) -> None:
+        """Notes that a step of a run (a table, or an audit) is done with the copies, and how long it took."""
+        self.insert(f"{STAGE}.run_step", pa.table({"run_id": [run_id], "step": [step], "seconds": [seconds]}))
+
+    def step_seconds(self, run_id: str) -> dict[str, float]:
+        """How long each step of a run took."""
+        rows = self.rows("SELECT step, seconds FROM stg.run_step WHERE run_id = {run:String}", {"run": run_id})
+        return {row["step"]: row["seconds"] for row in rows}
 
     def require_steps(self, run_id: str, steps: Collection[str]) -> None:
         """Refuses copies that this run did not make and audit: a step can be started alone in Dagster.
@@ -461,13 +471,27 @@ def _private_spill(folder: Path) -> Iterator[None]:
     good. Here the next session, which holds the folder lock, sweeps them away.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700, parents=True)
+    with _refusals("room for blocks on their way", str(folder)):
+        folder.mkdir(mode=0o700, parents=True)
     before, tempfile.tempdir = tempfile.tempdir, str(folder)
     try:
         yield
     finally:
         tempfile.tempdir = before
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _drop_unwritten_copies(folder: Path) -> None:
+    """Removes definitions of copies that a full disk cut off: the engine would not open the folder any more.
+
+    Only of copies, which the next run makes anew; only for whoever holds the folder's lock.
+    """
+    for target in PUBLISHED:
+        database, name = target.staged.split(".")
+        definition = folder / "metadata" / database / f"{name}.sql"
+        # The engine ends every definition with a line break.
+        if definition.is_file() and not definition.read_bytes().endswith(b"\n"):
+            definition.unlink()
 
 
 def migration_files() -> list[Traversable]:
@@ -515,7 +539,15 @@ def _refusals(what: str, place: str) -> Iterator[None]:
             "published, run again when it is back."
         )
     except ClickHouseError as error:
-        problem = WarehouseError(f"The warehouse {place} refused {what} ({_summary(error)}).")
+        summary = _summary(error)
+        full = ": no space is left on its disk. Make room and run again" if NO_SPACE in summary else ""
+        problem = WarehouseError(f"The warehouse {place} refused {what} ({summary}){full}.")
+    except OSError as error:
+        # The client of the embedded engine writes every block into a file first.
+        problem = WarehouseError(
+            f"The warehouse {place} could not take {what} ({error.strerror or type(error).__name__}): look at the "
+            "space left on its disk and at its rights, then run again."
+        )
     if problem:
         # Raised inside a with block that is handling the driver's exception: without `from None` its text would ride
         # along as context, into Dagster's event log.

@@ -51,3 +51,19 @@ def refuse_mass_deletion(live_before: Mapping[date, int], deleted_now: Mapping[d
             f"Too many ratings vanished from the portal at once ({'; '.join(doubtful)}): check the rights of the "
             "webhook's owner; if they were really deleted, run again with --accept-deletions."
         )
+
+
+def refuse_mass_dismissal(active_before: int, vanished: int) -> None:
+    """Fails when more than 20 % (and at least 10) of the employees are no longer shown at all.
+
+    Dismissed employees stay in the list; whoever left it altogether was hidden from the webhook's owner.
+
+    Raises:
+        MassDeletionError: with the counts.
+    """
+    if vanished >= FEWEST_TO_DOUBT and vanished > SHARE_TO_DOUBT * active_before:
+        raise MassDeletionError(
+            f"Too many employees vanished from the portal at once ({vanished} of {active_before}): check the rights of "
+            "the webhook's owner and its scope user_brief; if they were really removed, run again with "
+            "--accept-deletions."
+        )

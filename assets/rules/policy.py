@@ -24,6 +24,8 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
+from assets.rules.organisation import Organisation
+
 Mode = Literal["open", "named_to_hr", "pseudonymous", "aggregate", "department_only"]
 
 MODES: tuple[Mode, ...] = ("open", "named_to_hr", "pseudonymous", "aggregate", "department_only")
@@ -111,20 +113,20 @@ class PolicyBook:
         return cls(tuple(entries))
 
     def resolve(
-        self, ratings: pd.DataFrame, lineage: Mapping[int, frozenset[int]], today: date
+        self, ratings: pd.DataFrame, organisation: Organisation, today: date
     ) -> tuple[pd.Series[str], pd.Series[str]]:
         """Finds mode and policy version of every rating.
 
         Args:
             ratings: columns process_key, rater_department_id, ratee_department_id, rated_on.
-            lineage: department id to itself and everything above it.
+            organisation: the department trees of all days.
             today: the portal's day.
 
         Returns:
             (mode, policy_version), one value per row.
 
         Raises:
-            PolicyError: two entries of equal specificity and different keys meet in a rating of the company's tree.
+            PolicyError: two entries of equal specificity and different keys meet in a rating.
         """
         starts = sorted({entry.valid_from for entry in self.entries})
         # Between two starts nothing changes, so each distinct case is decided once per stretch, not per day.
@@ -139,16 +141,17 @@ class PolicyBook:
                 "rater": ratings["rater_department_id"].to_numpy(dtype="int64"),
                 "ratee": ratings["ratee_department_id"].to_numpy(dtype="int64"),
                 "stretch": stretch,
+                "tree": organisation.tree_of(ratings["rated_on"]),
             },
             index=ratings.index,
         )
         number = cases.groupby(list(cases.columns), sort=False).ngroup().to_numpy()
         distinct = cases.drop_duplicates()
         verdicts = [
-            self._decide(process, rater, ratee, starts[at - 1] if at else None, lineage, today)
-            for process, rater, ratee, at in zip(
-                *(distinct[column].tolist() for column in ("process", "rater", "ratee", "stretch")), strict=True
+            self._decide(
+                process, rater, ratee, starts[at - 1] if at else None, organisation.trees[tree], organisation, today
             )
+            for process, rater, ratee, at, tree in zip(*(distinct[name].tolist() for name in distinct), strict=True)
         ]
         modes = np.array([mode for mode, _ in verdicts], dtype=object)
         versions = np.array([version for _, version in verdicts], dtype=object)
@@ -185,15 +188,15 @@ class PolicyBook:
         rater: int,
         ratee: int,
         day: date | None,
-        lineage: Mapping[int, frozenset[int]],
+        tree: Mapping[int, frozenset[int]],
+        organisation: Organisation,
         today: date,
     ) -> tuple[Mode, str]:
         """Mode and version of one case: a rating made on `day` (None: before any entry), seen today."""
-        if rater not in lineage or ratee not in lineage:
-            # Unknown, or gone from the tree: nobody can tell any more below which department it lay.
+        if rater not in tree or ratee not in tree:
             return self._strictest(process, day)
-        then = self._on(process, rater, ratee, day, lineage)
-        now = self._on(process, rater, ratee, today, lineage)
+        then = self._on(process, rater, ratee, day, tree)
+        now = self._on(process, rater, ratee, today, organisation.last_tree)
         return now if MODES.index(now[0]) > MODES.index(then[0]) else then
 
     def _on(

@@ -8,7 +8,7 @@ A rating that fails stays as a row with its code: nothing is dropped, so that co
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from assets.rules import comments
+from assets.rules.organisation import Organisation
 
 EXCLUSION_CODES = (
     "no_score",
@@ -34,8 +35,6 @@ EXCLUSION_CODES = (
     "unexplained",
 )
 """First match wins, in this order."""
-
-UNKNOWN_DEPARTMENT = 0
 
 
 @dataclass(frozen=True)
@@ -55,42 +54,6 @@ class ProcessTerms:
     counted_stages: frozenset[str] | None = None
     setter_departments: frozenset[int] = frozenset()
     executor_departments: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True)
-class Organisation:
-    """Who is where, and which department lies below which.
-
-    Attributes:
-        department_of: employee id to department id; every known person is a key.
-        lineage: department id to itself and everything above it.
-    """
-
-    department_of: Mapping[int, int]
-    lineage: Mapping[int, frozenset[int]]
-
-    @classmethod
-    def build(cls, department_of: Mapping[int, int], parent_of: Mapping[int, int]) -> Organisation:
-        """Makes the lineages; a loop in the tree (the portal allows a moment of it) ends where it closes."""
-        lineage: dict[int, frozenset[int]] = {}
-        for department in parent_of:
-            line: list[int] = []
-            current = department
-            while current and current not in line:
-                line.append(current)
-                current = parent_of.get(current, 0)
-            lineage[department] = frozenset(line)
-        return cls(department_of, lineage)
-
-    def departments(self, people: pd.Series[int]) -> pd.Series[int]:
-        """Department of each person; 0 where the person or the department is not known."""
-        known = people.map(self.department_of).fillna(UNKNOWN_DEPARTMENT).astype("int64")
-        return known.where(known.isin(list(self.lineage)), UNKNOWN_DEPARTMENT)
-
-    def within(self, departments: pd.Series[int], tops: Collection[int]) -> npt.NDArray[np.bool_]:
-        """Whether each department is one of `tops` or lies below one."""
-        inside = {department for department, line in self.lineage.items() if line & set(tops)}
-        return departments.isin(list(inside)).to_numpy(dtype=bool)
 
 
 def freeze_date(period: date, freeze_day: int) -> date:
@@ -129,29 +92,29 @@ def check(
     terms: Mapping[str, ProcessTerms],
     organisation: Organisation,
     freeze_day: int,
-    judged_before: pd.DataFrame | None = None,
+    shadowed: pd.MultiIndex | None = None,
 ) -> pd.DataFrame:
     """Gives every rating its departments, its comment level and its exclusion code.
 
     Args:
         ratings: columns of the vault dataset `raw`, all periods together, a plain unique index.
         terms: by process key.
-        organisation: people and departments.
+        organisation: people and departments; a rating belongs to those of the day it was made.
         freeze_day: day of the next month on which a month is closed.
-        judged_before: earlier verdicts; a rating keeps the departments it was first judged with.
+        shadowed: (process_key, rating_id) of duplicates whose first rating was destroyed with its month.
 
     Returns:
         The rows with rater_department_id, ratee_department_id, comment_level, exclusion_code and is_counted added.
     """
-    rater_department = _departments(ratings, organisation, "rater", judged_before)
-    ratee_department = _departments(ratings, organisation, "ratee", judged_before)
+    rater_department = organisation.departments_of(ratings["rater_id"], ratings["rated_on"])
+    ratee_department = organisation.departments_of(ratings["ratee_id"], ratings["rated_on"])
     score = ratings["score"].astype("float64")
     threshold = ratings["process_key"].map({key: term.comment_required_below for key, term in terms.items()})
     must_explain = (score < threshold.astype("float64")).to_numpy(dtype=bool)
     levels = comments.levels(ratings["comment"], must_explain)
 
     rater, ratee = ratings["rater_id"].to_numpy(), ratings["ratee_id"].to_numpy()
-    known = np.fromiter(organisation.department_of, dtype="int64")
+    known = organisation.known_people
     conditions = {
         "no_score": ratings["score_problem"].eq("no_score"),
         "score_range": ratings["score_problem"].eq("score_range"),
@@ -160,7 +123,7 @@ def check(
         "unknown_rater": ~np.isin(rater, known),
         "unknown_ratee": ~np.isin(ratee, known),
         "self_rating": rater == ratee,
-        "duplicate_rating": find_duplicates(ratings, terms),
+        "duplicate_rating": find_duplicates(ratings, terms) | _is_shadowed(ratings, shadowed),
         "wrong_direction": _wrong_direction(ratings, terms, organisation, rater_department, ratee_department),
         "out_of_window": _out_of_window(ratings, terms, freeze_day),
         "stage_not_counted": _stage_not_counted(ratings, terms),
@@ -179,22 +142,11 @@ def check(
     )
 
 
-def _departments(
-    ratings: pd.DataFrame, organisation: Organisation, side: str, before: pd.DataFrame | None
-) -> pd.Series[int]:
-    """Department of one side of each rating: as first judged, else today's.
-
-    The portal shows only today's departments. Judging old ratings by them would move them with the person, and a
-    person who moves into a department with an open policy would open what was given under a promise.
-    """
-    today = organisation.departments(ratings[f"{side}_id"])
-    if before is None or before.empty:
-        return today
-    keys = ["process_key", "rating_id", f"{side}_id"]
-    earlier = ratings[keys].merge(before[[*keys, f"{side}_department_id"]], on=keys, how="left")
-    first = earlier[f"{side}_department_id"].set_axis(ratings.index).fillna(UNKNOWN_DEPARTMENT).astype("int64")
-    # An unknown department is repaired when it becomes known.
-    return first.where(first != UNKNOWN_DEPARTMENT, today)
+def _is_shadowed(ratings: pd.DataFrame, shadowed: pd.MultiIndex | None) -> npt.NDArray[np.bool_]:
+    if shadowed is None or shadowed.empty:
+        return np.zeros(len(ratings), dtype=bool)
+    known = pd.MultiIndex.from_frame(ratings[["process_key", "rating_id"]]).isin(shadowed)
+    return np.asarray(known & ~ratings["is_deleted"].to_numpy(dtype=bool), dtype=bool)
 
 
 def _wrong_direction(
@@ -205,19 +157,16 @@ def _wrong_direction(
     ratee_department: pd.Series[int],
 ) -> npt.NDArray[np.bool_]:
     """The setter rated the executor: seen from the linked task, or from departments that are swapped."""
-    ratee = ratings["ratee_id"]
+    ratee, day = ratings["ratee_id"], ratings["rated_on"]
     by_task = (ratings["task_executor_id"].eq(ratee) & ratings["task_setter_id"].ne(ratee) & ratee.ne(0)).to_numpy(bool)
     by_department = np.zeros(len(ratings), dtype=bool)
     for key, term in terms.items():
         if not (term.setter_departments and term.executor_departments):
             continue
         rows = ratings["process_key"].eq(key).to_numpy(dtype=bool)
-        rater_sets, rater_executes = (
-            organisation.within(rater_department, tops) for tops in (term.setter_departments, term.executor_departments)
-        )
-        ratee_sets, ratee_executes = (
-            organisation.within(ratee_department, tops) for tops in (term.setter_departments, term.executor_departments)
-        )
+        sides = (term.setter_departments, term.executor_departments)
+        rater_sets, rater_executes = (organisation.within(rater_department, day, tops) for tops in sides)
+        ratee_sets, ratee_executes = (organisation.within(ratee_department, day, tops) for tops in sides)
         by_department |= rows & rater_sets & ratee_executes & ~(rater_executes & ratee_sets)
     return np.asarray(by_task | by_department, dtype=bool)
 

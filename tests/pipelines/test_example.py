@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from assets.rules.policy import PolicyEntry
 from pipelines.settings import (
     ConfigFile,
+    NotifySettings,
     PortalSettings,
     ReleaseSettings,
     Secrets,
@@ -31,6 +32,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "release": ReleaseSettings,
     "warehouse": WarehouseSettings,
     "vault": VaultSettings,
+    "notify": NotifySettings,
 }
 OPEN_MAPS = {"processes.score_values"}
 

@@ -13,6 +13,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from assets.rules.organisation import Organisation
 from assets.rules.policy import DEFAULT_VERSION, MODES, Mode, PolicyBook, PolicyEntry, PolicyError, stricter
 
 #     1
@@ -33,7 +34,7 @@ def above(department: int) -> frozenset[int]:
     return frozenset(line)
 
 
-LINEAGE = {department: above(department) for department in PARENTS}
+COMPANY = Organisation.build({}, PARENTS)
 
 
 def entry(mode: Mode = "open", valid_from: date = DAYS[0], **key: Any) -> PolicyEntry:
@@ -54,7 +55,7 @@ def mode_of(
     today: date = TODAY,
 ) -> str:
     book = PolicyBook.build(entries)
-    modes, _ = book.resolve(ratings((process, rater, ratee, rated_on)), LINEAGE, today)
+    modes, _ = book.resolve(ratings((process, rater, ratee, rated_on)), COMPANY, today)
     return str(modes.iloc[0])
 
 
@@ -159,15 +160,15 @@ def test_modes_are_what_reading_rating_by_rating_finds(entries: list[PolicyEntry
         expected = [plain(entries, *case) for case in CASES]
     except ContradictionError:
         with pytest.raises(PolicyError):
-            book.resolve(ratings(*CASES), LINEAGE, TODAY)
+            book.resolve(ratings(*CASES), COMPANY, TODAY)
         return
-    modes, versions = book.resolve(ratings(*CASES), LINEAGE, TODAY)
+    modes, versions = book.resolve(ratings(*CASES), COMPANY, TODAY)
     assert list(zip(modes, versions, strict=True)) == expected
 
 
 def resolved(entries: list[PolicyEntry], cases: Sequence[tuple[str, int, int, date]], today: date) -> list[str]:
     try:
-        modes, _ = PolicyBook.build(entries).resolve(ratings(*cases), LINEAGE, today)
+        modes, _ = PolicyBook.build(entries).resolve(ratings(*cases), COMPANY, today)
     except PolicyError:
         assume(False)
     return [str(mode) for mode in modes]
@@ -198,12 +199,12 @@ def test_what_is_added_later_never_opens_the_past(entries: list[PolicyEntry], da
 def test_the_order_of_ratings_and_lines_changes_nothing(entries: list[PolicyEntry], chance: Any) -> None:
     rows = ratings(*CASES, ("a", 0, 5, DAYS[1]))
     try:
-        modes, versions = PolicyBook.build(entries).resolve(rows, LINEAGE, TODAY)
+        modes, versions = PolicyBook.build(entries).resolve(rows, COMPANY, TODAY)
     except PolicyError:
         assume(False)
     mixed = rows.sample(frac=1, random_state=chance.randrange(10**6))
     other = PolicyBook.build(chance.sample(entries, len(entries)))
-    mixed_modes, mixed_versions = other.resolve(mixed, LINEAGE, TODAY)
+    mixed_modes, mixed_versions = other.resolve(mixed, COMPANY, TODAY)
     pd.testing.assert_series_equal(modes, mixed_modes.sort_index())
     # Of unknown departments several equally strict lines may be named; the mode is the same.
     pd.testing.assert_series_equal(versions.iloc[:-1], mixed_versions.sort_index().iloc[:-1])
@@ -276,7 +277,7 @@ def test_a_policy_of_tomorrow_opens_no_unknown_department_today() -> None:
 def test_the_version_names_the_line_that_decided() -> None:
     loose, strict = entry("open", DAYS[0]), entry("named_to_hr", DAYS[2])
     _, versions = PolicyBook.build((loose, strict)).resolve(
-        ratings(("a", 4, 5, DAYS[0]), ("a", 4, 5, DAYS[2]), ("a", 4, 5, date(2024, 1, 1))), LINEAGE, TODAY
+        ratings(("a", 4, 5, DAYS[0]), ("a", 4, 5, DAYS[2]), ("a", 4, 5, date(2024, 1, 1))), COMPANY, TODAY
     )
     assert versions.tolist() == [strict.version, strict.version, DEFAULT_VERSION]
 
@@ -312,21 +313,21 @@ def test_lines_that_surely_meet_are_refused_and_both_named(one: PolicyEntry, oth
 
 def test_lines_that_meet_only_in_the_tree_are_refused_once_a_rating_shows_it() -> None:
     book = PolicyBook.build((entry("open", rater_department=2), entry("aggregate", rater_department=4)))
-    modes, _ = book.resolve(ratings(("a", 2, 5, DAYS[2])), LINEAGE, TODAY)
+    modes, _ = book.resolve(ratings(("a", 2, 5, DAYS[2])), COMPANY, TODAY)
     assert modes.tolist() == ["open"]
     with pytest.raises(PolicyError, match="rater_department: 4"):
-        book.resolve(ratings(("a", 4, 5, DAYS[2])), LINEAGE, TODAY)
+        book.resolve(ratings(("a", 4, 5, DAYS[2])), COMPANY, TODAY)
 
 
 def test_a_policy_without_ratings_is_resolved() -> None:
     for book in (PolicyBook.build(()), PolicyBook.build((entry(),))):
-        modes, versions = book.resolve(ratings(), LINEAGE, TODAY)
+        modes, versions = book.resolve(ratings(), COMPANY, TODAY)
         assert len(modes) == len(versions) == 0
 
 
 def test_verdicts_keep_the_index_of_the_ratings() -> None:
     rows = ratings(("a", 4, 5, DAYS[2]), ("a", 0, 5, DAYS[2])).set_axis([7, 3])
-    modes, versions = PolicyBook.build((entry("open", rater_department=1),)).resolve(rows, LINEAGE, TODAY)
+    modes, versions = PolicyBook.build((entry("open", rater_department=1),)).resolve(rows, COMPANY, TODAY)
     assert modes.to_dict() == {7: "open", 3: "aggregate"}
     assert versions.index.tolist() == [7, 3]
 

@@ -1,35 +1,41 @@
 -- dwh.dim_employee
--- Grain: version of an employee; for now the first version only.
--- Source: stg.seen_employee (the portal today), stg.released_rating (people no user list shows, so that no fact loses
--- its member), dwh.dim_employee (people the portal no longer shows).
--- Rebuilt whole. Read by: facts (surrogate key), marts, analysts.
-WITH
-    toDate('1970-01-01') AS first_day,
-    toDate('2100-01-01') AS no_end
+-- Grain: version of an employee; one row for everybody in a fact whom no user list has shown yet.
+-- Source: stg.employee_version; stg.released_rating and dwh.dim_employee (ids without a version, so that no fact loses
+-- its member: the row is replaced when the person appears).
+-- Rebuilt whole. Read by: facts (surrogate key), marts, analysts; the next run, as its memory of earlier versions.
 SELECT
-    sipHash64(employee_id, first_day) AS employee_sk,
+    sipHash64(employee_id, valid_from) AS employee_sk,
     employee_id,
     full_name,
     position,
     department_id,
     is_active,
-    first_day AS valid_from,
-    no_end AS valid_to,
-    true AS is_current,
-    true AS is_inferred
+    valid_from,
+    valid_to,
+    is_current,
+    is_inferred,
+    false AS is_unknown
+FROM stg.employee_version
+UNION ALL
+SELECT
+    sipHash64(stranger, toDate('1970-01-01')),
+    stranger,
+    '',
+    '',
+    toUInt32(0),
+    false,
+    toDate('1970-01-01'),
+    toDate('2100-01-01'),
+    true,
+    true,
+    true
 FROM
 (
-    SELECT employee_id, full_name, position, department_id, is_active
-    FROM stg.seen_employee
-    UNION ALL
-    SELECT employee_id, full_name, position, department_id, is_active
-    FROM dwh.dim_employee
-    WHERE employee_id NOT IN (SELECT employee_id FROM stg.seen_employee)
-    UNION ALL
-    SELECT DISTINCT arrayJoin([rater_id, ratee_id]) AS employee_id, '', '', toUInt32(0), false
+    SELECT DISTINCT arrayJoin([rater_id, ratee_id]) AS stranger
     FROM stg.released_rating
-    WHERE
-        employee_id != 0
-        AND employee_id NOT IN (SELECT employee_id FROM stg.seen_employee)
-        AND employee_id NOT IN (SELECT employee_id FROM dwh.dim_employee)
+    UNION DISTINCT
+    SELECT employee_id
+    FROM dwh.dim_employee
+    WHERE is_unknown
 )
+WHERE stranger != 0 AND stranger NOT IN (SELECT employee_id FROM stg.employee_version)

@@ -1,7 +1,13 @@
 -- mart.comment_feed, open scope
 -- Grain: non-empty comment of a rating that counts or is only excluded for not explaining itself.
--- Source: stg.dwh_fct_rating, stg.dwh_dim_employee and stg.dwh_dim_department (names today).
+-- Source: stg.dwh_fct_rating, stg.dwh_dim_employee and stg.dwh_dim_department (last names).
 -- Partition: scope. Read by: department heads.
+WITH department AS
+(
+    SELECT department_id, argMax(name, valid_from) AS name
+    FROM stg.dwh_dim_department
+    GROUP BY department_id
+)
 SELECT
     'open' AS scope,
     period AS period_from,
@@ -20,8 +26,6 @@ SELECT
 FROM stg.dwh_fct_rating AS rating
 LEFT JOIN stg.dwh_dim_employee AS ratee ON rating.ratee_id = ratee.employee_id AND ratee.is_current
 LEFT JOIN stg.dwh_dim_employee AS rater ON rating.rater_key = toString(rater.employee_id) AND rater.is_current
-LEFT JOIN stg.dwh_dim_department AS ratee_side
-    ON rating.ratee_department_id = ratee_side.department_id AND ratee_side.is_current
-LEFT JOIN stg.dwh_dim_department AS rater_side
-    ON rating.rater_department_id = rater_side.department_id AND rater_side.is_current
+LEFT JOIN department AS ratee_side ON rating.ratee_department_id = ratee_side.department_id
+LEFT JOIN department AS rater_side ON rating.rater_department_id = rater_side.department_id
 WHERE mode = 'open' AND comment != '' AND exclusion_code IN ('', 'unexplained')

@@ -1,7 +1,13 @@
 -- mart.department_pair, open scope
 -- Grain: month x rater department x ratee department x process with at least one counted rating.
--- Source: stg.dwh_fct_rating, stg.dwh_dim_department (names today), stg.dwh_dim_process (comment threshold).
+-- Source: stg.dwh_fct_rating, stg.dwh_dim_department (last names), stg.dwh_dim_process (comment threshold).
 -- Partition: scope; hidden rows are released separately and never rebuilt. Read by: department heads.
+WITH department AS
+(
+    SELECT department_id, argMax(name, valid_from) AS name
+    FROM stg.dwh_dim_department
+    GROUP BY department_id
+)
 SELECT
     'open' AS scope,
     period AS period_from,
@@ -25,10 +31,8 @@ SELECT
         / nullIf(countIf(exclusion_code IN ('', 'unexplained') AND score < comment_required_below), 0) AS explained_share
 FROM stg.dwh_fct_rating AS rating
 INNER JOIN stg.dwh_dim_process AS process USING (process_key)
-LEFT JOIN stg.dwh_dim_department AS rater_side
-    ON rating.rater_department_id = rater_side.department_id AND rater_side.is_current
-LEFT JOIN stg.dwh_dim_department AS ratee_side
-    ON rating.ratee_department_id = ratee_side.department_id AND ratee_side.is_current
+LEFT JOIN department AS rater_side ON rating.rater_department_id = rater_side.department_id
+LEFT JOIN department AS ratee_side ON rating.ratee_department_id = ratee_side.department_id
 WHERE mode = 'open'
 GROUP BY period, process_key, rater_department_id, ratee_department_id
 HAVING ratings > 0

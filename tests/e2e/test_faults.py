@@ -1,0 +1,213 @@
+"""Trouble on the wire: a run ends as if there had been none, or with one sentence and everything as before."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import get_args
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from assets.changes import due_months, find_changes, forgotten, months_between, spans
+from assets.crm import read_ratings
+from sources import connection
+from sources.bitrix24 import PortalError
+from sources.contracts import ContractBrokenError
+from sources.stand_in.limits import ALWAYS, Fault, FaultKind
+from sources.stand_in.state import PortalState
+from sources.vault import Vault
+from tests.e2e.conftest import Site
+from tests.e2e.test_swap import assert_same, edit, undisturbed
+
+KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
+MIXTURES = 60
+KNOWN = (PortalError, ContractBrokenError)
+
+__all__ = ["undisturbed"]
+
+
+@pytest.fixture(autouse=True)
+def nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses between attempts take no time; the portal's thread sleeps on."""
+
+    async def pause(seconds: float) -> None:
+        """No time at all."""
+
+    monkeypatch.setattr(connection, "asyncio", SimpleNamespace(Runner=asyncio.Runner, sleep=pause))
+    monkeypatch.setattr("fast_bitrix24.srh.sleep", pause)
+
+
+@dataclass
+class Reader:
+    """The part of a run that talks to the portal, over a vault of its own."""
+
+    site: Site
+    template: Path
+
+    def read(self, folder: Path) -> PortalError | ContractBrokenError | None:
+        """Everything a run asks the portal, in its order; the error it ended with."""
+        settings = self.site.settings
+        vault = Vault(folder, settings.vault()._key)
+        self.site.portal.portal._number = 0
+        try:
+            with settings.portal() as portal:
+                found = find_changes(portal, vault, settings.terms, sweep=True)
+                due = due_months(vault, settings.terms, portal.now.date(), with_open=True)
+                portal.users(), portal.departments()
+                for first, last in spans({*found.months, *due}, forgotten(vault)):
+                    read_ratings(portal, vault, settings.terms, months_between(first, last))
+        except KNOWN as error:
+            return error
+        return None
+
+    def fresh(self, name: str) -> Path:
+        """A copy of the vault as the last run left it."""
+        folder = self.template.parent / name
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(self.template, folder)
+        return folder
+
+    def holds(self, folder: Path) -> dict[str, pa.Table]:
+        """What a vault holds, but for the moment of the last look."""
+        vault = Vault(folder, self.site.settings.vault()._key)
+        return {
+            f"{file.parent.name}/{file.stem}": vault.read(file.parent.name, file.stem)
+            for file in sorted(folder.glob("*/*.arrow"))
+            if file.parent.name != "reading"
+        }
+
+
+@pytest.fixture(scope="module")
+def reader(first_run: tuple[PortalState, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """The tiny company after a first run and some edits, deletions among them, that nobody has read yet."""
+    state, folder = first_run
+    site_folder = tmp_path_factory.mktemp("faults") / "site"
+    shutil.copytree(folder, site_folder, symlinks=True)
+    with ExitStack() as stack:
+        site = Site(site_folder, copy.deepcopy(state), stack)
+        edit(site)
+        # The seconds of the edits must be over: within them every look finds the same months again.
+        site.portal.admin.advance_clock(5)
+        yield Reader(site, site_folder / "vault")
+
+
+def assert_whole_or_as_before(reader: Reader, faults: list[Fault], wanted: dict[str, pa.Table]) -> bool:
+    """One disturbed reading, and one after the disturbance is over.
+
+    Returns:
+        Whether the disturbed reading came through.
+    """
+    label = ", ".join(f"{fault.kind} at {fault.at} x{fault.times}" for fault in faults)
+    folder = reader.fresh("disturbed")
+    before = reader.holds(folder)
+    reader.site.portal.faults[:] = faults
+    error = reader.read(folder)
+    reader.site.portal.faults.clear()
+    if error is not None:
+        sentence = str(error)
+        assert len(sentence) > 30, label
+        assert reader.site.portal.webhook.split("/")[-2] not in sentence, label
+        after = reader.holds(folder)
+        # What was found is noted; no snapshot is touched by a reading that failed.
+        assert {name: table for name, table in after.items() if not name.startswith("pending/")} == {
+            name: table for name, table in before.items() if not name.startswith("pending/")
+        }, label
+        assert reader.read(folder) is None, label
+    assert reader.holds(folder) == wanted, label
+    return error is None
+
+
+def test_every_fault_at_every_request_leaves_the_vault_whole_or_as_before(
+    reader: Reader, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = reader.fresh("quiet")
+    assert reader.read(folder) is None
+    wanted, requests = reader.holds(folder), reader.site.portal.portal._number
+    assert wanted != reader.holds(reader.fresh("untouched")), "a reading that changes nothing would prove nothing"
+    passed = cases = 0
+    for kind in KINDS:
+        for at in range(1, requests + 1):
+            for times in (1, ALWAYS):
+                if times == ALWAYS and at not in (1, requests // 2, requests):
+                    continue
+                passed += assert_whole_or_as_before(reader, [Fault(kind, at=at, times=times)], wanted)
+                cases += 1
+    chance = Random(20261123)
+    for _ in range(MIXTURES):
+        faults = [
+            Fault(chance.choice(KINDS), at=chance.randint(1, requests), times=chance.choice((1, 1, 2, 3)))
+            for _ in range(chance.randint(2, 6))
+        ]
+        passed += assert_whole_or_as_before(reader, faults, wanted)
+        cases += 1
+    with capsys.disabled():
+        print(f"\nfaults: {cases} cases ({len(KINDS)} kinds x {requests} requests and mixtures), {passed} came through")
+    assert 0 < passed < cases
+
+
+WHOLE_RUNS: list[tuple[FaultKind, int, int]] = [
+    ("drop", 2, 1),
+    ("batch_missing_command", 4, ALWAYS),
+    ("expired_token", 9, ALWAYS),
+    ("access_denied", 12, ALWAYS),
+]
+
+
+@pytest.mark.parametrize(("kind", "at", "times"), WHOLE_RUNS)
+def test_a_whole_run_in_trouble_publishes_everything_or_nothing(
+    tiny_site: Site, undisturbed: dict[str, pd.DataFrame], kind: FaultKind, at: int, times: int
+) -> None:
+    edit(tiny_site)
+    before = tiny_site.tables()
+    tiny_site.portal.faults.append(Fault(kind, at=at, times=times))
+    try:
+        tiny_site.run()
+    except KNOWN:
+        assert_same(tiny_site.tables(), before)
+        tiny_site.portal.faults.clear()
+        tiny_site.run()
+    else:
+        assert times == 1
+    assert_same(tiny_site.tables(), undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_fault_at_every_request_of_a_whole_run(
+    tiny_site: Site,
+    undisturbed: dict[str, pd.DataFrame],
+    kind: FaultKind,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    edit(tiny_site)
+    before = tiny_site.tables()
+    template = tmp_path / "template"
+    shutil.copytree(tiny_site.folder, template, symlinks=True)
+    at = cases = 0
+    while True:
+        at += 1
+        shutil.rmtree(tiny_site.folder)
+        shutil.copytree(template, tiny_site.folder, symlinks=True)
+        tiny_site.portal.portal._number = 0
+        tiny_site.portal.faults[:] = [Fault(kind, at=at)]
+        try:
+            tiny_site.run()
+        except KNOWN:
+            assert_same(tiny_site.tables(), before)
+        else:
+            assert_same(tiny_site.tables(), undisturbed)
+        if tiny_site.portal.faults:
+            break  # past the last request
+        cases += 1
+    with capsys.disabled():
+        print(f"\n{kind}: {cases} whole runs")
