@@ -1,95 +1,172 @@
 """The doctor: looks at everything a run needs and says how to mend what is wrong. Changes nothing.
 
-Belongs here: one check per thing that can be wrong, its sentence, what REST cannot verify. Does not belong here: the
-checks of the data itself (`assets/checks.py`).
+Belongs here: the order of the examination, the configuration, the last run, what REST cannot verify. Does not belong
+here: keys and vault (`doctor_vault.py`), portal (`doctor_portal.py`), warehouse (`doctor_warehouse.py`), the checks of
+the data itself (`assets/checks.py`).
+
+It makes no folder, key, table or lock, cleans nothing up, and waits for nobody: a run that is at work is a finding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+import fcntl
+import os
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import dagster as dg
 
 from assets.rules.disclosure import PROFILES
+from assets.rules.policy import ANY, DEFAULT_MODE, HIDDEN_MODES, Mode, PolicyBook, PolicyEntry
+from pipelines.doctor_portal import examine_portal
+from pipelines.doctor_vault import examine_key, examine_vault
+from pipelines.doctor_warehouse import examine_warehouse
+from pipelines.findings import Findings
 from pipelines.settings import Settings
-from sources.bitrix24 import PortalError
-from sources.contracts import ContractBrokenError
-from sources.vault import VaultError
-from warehouse_sql.engine import WarehouseError
 
-MOST_CLOCK_SKEW_SECONDS = 120
+RESPONSIBLE = "assignedById"
 
-
-@dataclass
-class Findings:
-    """What the doctor found, in the order it looked: (state, what, sentence); state is ok, note or fail."""
-
-    lines: list[tuple[str, str, str]] = field(default_factory=list)
-
-    @property
-    def healthy(self) -> bool:
-        """Whether a run can work."""
-        return all(state != "fail" for state, _, _ in self.lines)
-
-    def add(self, state: str, what: str, sentence: str) -> None:
-        """Notes one finding."""
-        self.lines.append((state, what, sentence))
-
-    @contextmanager
-    def examine(self, what: str) -> Iterator[Callable[[str], None]]:
-        """Runs one check; a known failure becomes a finding and the next check goes on."""
-        try:
-            yield lambda sentence: self.add("ok", what, sentence)
-        except (PortalError, ContractBrokenError, VaultError, WarehouseError) as error:
-            self.add("fail", what, str(error))
+UNFINISHED = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
 def examine(settings: Settings) -> Findings:
-    """Examines configuration, keys, portal and warehouse."""
+    """Examines configuration, keys and vault, portal, warehouse and the last run, in this order."""
     found = Findings()
-    found.add(
-        "ok", "configuration", f"{len(settings.file.processes)} processes, {len(settings.policy.entries)} policy lines"
-    )
-    profile = PROFILES[settings.file.release.profile]
-    found.add("ok", "release", f"profile {settings.file.release.profile}: k = {profile.k}, lowest band {profile.low}")
-    for process in settings.file.processes:
-        if process.tasks is None:
-            found.add("note", "coverage", f"process {process.key} has no tasks: its coverage will be empty")
-    with found.examine("vault") as ok:
-        vault = settings.vault()
-        held = vault.periods("raw")
-        for period in held:
-            vault.read("raw", period)
-        ok(f"key file fits, {len(held)} months held" + (f" ({held[0]} to {held[-1]})" if held else ""))
-    _portal(settings, found)
-    with found.examine("warehouse") as ok:
-        warehouse = settings.warehouse()
-        with warehouse.session("doctor") as db:
-            known = db.rows("SELECT count() AS n FROM system.tables WHERE database IN ('dwh', 'hr', 'mart', 'ops')")
-        ok(f"{warehouse.place} answers, {known[0]['n']} tables" + ("" if known[0]["n"] else ": a run will make them"))
-    found.add(
-        "note",
+    today = datetime.now(UTC).astimezone(settings.zone).date()
+    is_running = is_at_work(settings.state_path)
+    _configuration(settings, found, today)
+    with found.examine("notification"):
+        _notification(settings, found)
+    examine_key(settings, found)
+    held = examine_vault(settings, found, today, is_running=is_running)
+    examine_portal(settings, found, held)
+    examine_warehouse(settings, found, is_running=is_running)
+    _last_run(settings, found, is_running=is_running)
+    found.note(
         "cannot be verified",
-        "REST does not show CRM roles: check by hand that the webhook's owner may read all elements of each smart "
-        "process, and that a ratee cannot open the card of a hidden rating.",
+        "REST shows no roles, field visibility, automation rules or texts of the card: check by hand that the "
+        "webhook's owner may read all elements of each smart process in all funnels, and that a ratee cannot open the "
+        "card of a hidden rating (docs/bitrix24.md, checklist).",
     )
     return found
 
 
-def _portal(settings: Settings, found: Findings) -> None:
-    with found.examine("portal") as ok, settings.portal() as portal:
-        skew = abs((portal.now - datetime.now(UTC)).total_seconds())
-        ok("answers to the webhook")
-        if skew > MOST_CLOCK_SKEW_SECONDS:
-            found.add("note", "clock", f"portal and host differ by {skew:.0f} s: months close by the portal's clock")
+def is_at_work(state: Path) -> bool:
+    """Whether a run holds the portal's run lock; makes no lock file.
+
+    Args:
+        state: folder of Estafeta's own files.
+    """
+    try:
+        descriptor = os.open(state / "run.lock", os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _configuration(settings: Settings, found: Findings, today: date) -> None:
+    processes, release = settings.file.processes, settings.file.release
+    found.ok("configuration", f"{len(processes)} processes, {len(settings.policy.entries)} policy lines.")
+    profile = PROFILES[release.profile]
+    found.ok(
+        "release",
+        f"Profile {release.profile}: a ratee's figure needs {profile.k} raters, its lowest band is {profile.low}; "
+        f"months close on day {release.freeze_day}.",
+    )
+    for process in processes:
+        if process.tasks is None:
+            found.note(
+                f"{process.key}: coverage",
+                f"Process {process.key} names no tasks.group_id: how many of the expected ratings were given stays "
+                "empty; name the project of its tasks if you want to know.",
+            )
+        if not any(entry.process in {ANY, process.key} for entry in settings.policy.entries):
+            found.note(
+                f"{process.key}: policy",
+                f"No policy line concerns process {process.key}: all its ratings are {DEFAULT_MODE}; write the line "
+                "down, so that the mode the raters are told stands in the configuration.",
+            )
+        hidden = modes_from(settings.policy, process.key, today) & HIDDEN_MODES
+        if process.fields.ratee == RESPONSIBLE and hidden:
+            found.note(
+                f"{process.key}: ratee",
+                f"Process {process.key} takes the responsible person for the ratee under the mode "
+                f"{' and '.join(sorted(hidden))}: the responsible person can open the card of a rating that should be "
+                "hidden from him; make an employee field for the ratee and let the rater be responsible.",
+            )
+
+
+def modes_from(policy: PolicyBook, process: str, today: date) -> set[Mode]:
+    """Modes that ratings of a process can get from a day on.
+
+    Args:
+        policy: all lines.
+        process: its key.
+        today: the day; lines that begin later count too.
+    """
+    own = [entry for entry in policy.entries if entry.process in {ANY, process}]
+    latest: dict[tuple[str, int | str, int | str], PolicyEntry] = {}
+    for entry in sorted(own, key=lambda entry: entry.valid_from):
+        if entry.valid_from <= today:
+            latest[entry.key] = entry
+    if (process, ANY, ANY) in latest:
+        latest.pop((ANY, ANY, ANY), None)
+    modes = {entry.mode for entry in [*latest.values(), *(entry for entry in own if entry.valid_from > today)]}
+    covers_all = any(key[1:] == (ANY, ANY) for key in latest)
+    return modes if covers_all else modes | {DEFAULT_MODE}
+
+
+def _notification(settings: Settings, found: Findings) -> None:
+    users = settings.file.notify.bitrix24_users
+    ways = ["a chat webhook"] if settings.notify_url else []
+    if users:
+        ways.append(f"{len(users)} Bitrix24 users")
+    if ways:
+        found.ok("notification", f"A failed run is told to {' and '.join(ways)}.")
+    else:
+        found.note(
+            "notification",
+            "Nobody is told when a run fails: name users under notify.bitrix24_users, or a chat webhook in "
+            "ESTAFETA_NOTIFY_URL.",
+        )
+
+
+def _last_run(settings: Settings, found: Findings, *, is_running: bool) -> None:
+    if is_running:
+        found.note(
+            "run lock",
+            "A run of this portal is at work: months pending, temporary files and copies may be its own; ask again "
+            "when it has ended.",
+        )
+    else:
+        found.ok("run lock", "No run is at work.")
+    home = settings.dagster_home or settings.state_path / "dagster"
+    with found.examine("Dagster"):
+        if settings.dagster_home and not (home / "dagster.yaml").is_file():
+            found.note(
+                "Dagster",
+                f"DAGSTER_HOME is {home}, where no dagster.yaml lies: copy dagster.yaml of the repository there, or "
+                "runs get in each other's way.",
+            )
         else:
-            found.add("ok", "clock", f"portal and host differ by {skew:.0f} s")
-        with found.examine("field map") as mapped:
-            portal.describe(settings.file.processes)
-            mapped("every mapped field exists")
-        with found.examine("people") as people:
-            people(f"{len(portal.users())} users in {len(portal.departments())} departments are visible")
-        with found.examine("tasks") as tasks:
-            portal.tasks([1])
-            tasks("the webhook may read tasks (those its owner can see)")
+            found.ok("Dagster", f"Runs are recorded in {home}.")
+        # Only a storage that exists: opening one makes it.
+        if not is_running and (home / "history" / "runs.db").is_file():
+            _killed_runs(home, found)
+
+
+def _killed_runs(home: Path, found: Findings) -> None:
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        killed = instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED))
+    if killed:
+        found.note(
+            "Dagster",
+            f"Dagster takes {killed} runs for running although none is at work: they were killed, and as long as they "
+            "stand there the sensor starts nothing; terminate or delete them in its UI (Runs).",
+        )

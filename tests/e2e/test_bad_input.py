@@ -169,7 +169,8 @@ def test_the_doctor_finds_what_is_wrong_and_ends_with_1(
         main()
     assert not leave.value.code
     healthy = capsys.readouterr().out
-    assert "every mapped field exists" in healthy
+    assert "Every mapped field exists" in healthy
+    assert "The last run published on" in healthy
     assert "FAIL" not in healthy
 
     tiny_site.portal.scopes.discard("user_brief")
