@@ -6,6 +6,7 @@ run (`running.py`).
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from datetime import datetime
@@ -32,6 +33,13 @@ def midnight() -> datetime:
     return datetime.now(MOSCOW).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
+def digest(state: PortalState) -> str:
+    """Tells one company from another: a newer Estafeta may make up a different one from the same seed."""
+    elements = [process.items for process in state.processes.values()]
+    content = json.dumps([elements, state.users, state.departments, state.config], sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
 def prepare(folder: Path, state: PortalState, stamp: dict[str, object]) -> Path:
     """Makes the demo's folder, key and configuration; another company than last time starts from nothing.
 
@@ -55,7 +63,7 @@ def run_demo(console: Console) -> None:
     """Serves the company, runs the pipeline over it and says where to look."""
     now = midnight()
     state = generate(SEED, "demo", now)
-    file = prepare(FOLDER, state, {"seed": SEED, "now": now.isoformat()})
+    file = prepare(FOLDER, state, {"seed": SEED, "now": now.isoformat(), "company": digest(state)})
     with StandInPortal(state) as portal:
         secrets = Secrets(bitrix24_webhook_url=SecretStr(portal.webhook), estafeta_key_file=FOLDER / "key")
         report = execute(Settings.load(file, secrets))

@@ -329,6 +329,13 @@ def test_a_monthly_rating_is_found_in_the_month_it_names_or_else_in_that_of_its_
     ]
 
 
+def test_a_rating_that_is_edited_later_stays_in_the_month_of_its_creation(portal: StandInPortal) -> None:
+    made = {"createdTime": "2026-02-10T10:00:00+03:00", "updatedTime": "2026-03-05T10:00:00+03:00"}
+    fill(portal.state, TASKLY, [made])
+    assert ids(read(portal, TASKLY, FEBRUARY, FEBRUARY)) == [1]
+    assert ids(read(portal, TASKLY, MARCH, MARCH)) == []
+
+
 DAYS = st.dates(date(2025, 11, 1), date(2026, 3, 31)) | st.sampled_from(
     [date(2026, 1, 31), date(2026, 2, 1), date(2026, 2, 28), date(2026, 3, 1)]
 )

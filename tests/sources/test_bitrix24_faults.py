@@ -81,6 +81,12 @@ def portal(shared: StandInPortal) -> StandInPortal:
 
 
 @pytest.fixture
+def calm(portal: StandInPortal) -> list[Any]:
+    """What an undisturbed reading holds."""
+    return full_reading(portal)
+
+
+@pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Nobody sleeps; what the client would have slept between its attempts is written down."""
     slept: list[float] = []
@@ -156,9 +162,8 @@ def test_an_undisturbed_reading_is_what_the_portal_holds(portal: StandInPortal) 
     ("kind", "times"), [(kind, times) for kind in KINDS for times in (1, 60) if (kind, times) != ("slow", 60)]
 )
 def test_a_fault_at_any_request_leaves_the_reading_whole_or_fails_it_with_one_sentence(
-    portal: StandInPortal, pauses: list[float], kind: FaultKind, times: int
+    portal: StandInPortal, calm: list[Any], pauses: list[float], kind: FaultKind, times: int
 ) -> None:
-    calm = full_reading(portal)
     requests = len(portal.log)
     for at in range(1, requests + 1):
         portal.faults.clear()
@@ -191,10 +196,9 @@ def test_a_fault_at_any_request_leaves_the_reading_whole_or_fails_it_with_one_se
     )
 )
 def test_any_run_of_faults_leaves_the_reading_whole_or_fails_it_with_one_sentence(
-    portal: StandInPortal, pauses: list[float], faults: list[Fault]
+    portal: StandInPortal, calm: list[Any], pauses: list[float], faults: list[Fault]
 ) -> None:
     portal.faults.clear()
-    calm = full_reading(portal)
     base = portal.log[-1].number
     portal.faults.extend(dataclasses.replace(fault, at=base + (fault.at or 0)) for fault in faults)
     result, error = outcome(portal)

@@ -55,8 +55,14 @@ def ratings(state: PortalState) -> int:
 
 def test_nothing_in_the_portal_is_later_than_the_moment_it_has_come_to() -> None:
     _, copies = year()
+    judged: set[str] = set()
     for state in copies:
-        assert max(moments(records(state))) <= state.now
+        values = [value for record in records(state) for value in record.values()]
+        # What was not in the future then is not in the future now: each text is read once.
+        fresh = {value for value in values if isinstance(value, str)} - judged
+        nested = [value for value in values if value and isinstance(value, (list, dict))]
+        assert max(moments([*fresh, *nested])) <= state.now
+        judged |= fresh
 
 
 def test_a_year_fills_the_portal_month_by_month() -> None:
