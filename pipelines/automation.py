@@ -154,15 +154,27 @@ def _is_about_to_start(instance: dg.DagsterInstance) -> bool:
 )
 def failure_sensor(context: dg.RunFailureSensorContext, settings: dg.ResourceParam[Settings]) -> None:
     """Tells one sentence per failed run."""
-    tell_failure(settings, sentence_of(context))
+    sentence = sentence_of(context)
+    if sentence is not None:
+        tell_failure(settings, sentence)
 
 
-def sentence_of(context: dg.RunFailureSensorContext) -> str:
-    """What the step that failed said; its text is safe, because every step is guarded."""
-    for event in context.get_step_failure_events():
-        error = event.step_failure_data.error
-        while error is not None and error.cause is not None:
+def sentence_of(context: dg.RunFailureSensorContext) -> str | None:
+    """What the step that failed said, or what kept the run from its first step.
+
+    Its text is safe: every step is guarded, and opening a run's resources says sentences of ours.
+
+    Returns:
+        None if the run only found another one at work, which `estafeta run` tells nobody either.
+    """
+    event = context.failure_event
+    errors = [failed.step_failure_data.error for failed in context.get_step_failure_events()]
+    # A run that something outside has ended has no data.
+    errors += [event.job_failure_data.error] if event.event_specific_data else []
+    for error in filter(None, errors):
+        while error.cause is not None:
             error = error.cause
-        if error is not None:
-            return error.message.partition(": ")[2].strip() or error.message.strip()
-    return context.failure_event.message or "A run failed."
+        if error.cls_name == RunBusyError.__name__:
+            return None
+        return error.message.partition(": ")[2].strip() or error.message.strip()
+    return event.message or "A run failed."
