@@ -25,6 +25,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from assets.periods import key_of, next_month
 from assets.rules.structure import find_duplicates, freeze_date
@@ -44,6 +45,7 @@ WIDEST_GAP = 2
 READING_COLUMNS = pa.schema(
     [
         ("process_key", pa.string()),
+        ("entity_type_id", pa.int64()),
         ("watermark", pa.timestamp("s", tz="UTC")),
         ("last_id", pa.int64()),
         ("elements", pa.int64()),
@@ -55,9 +57,11 @@ READING_COLUMNS = pa.schema(
 COVERAGE_COLUMNS = pa.schema([("process_key", pa.string()), ("period", pa.date32()), ("read_on", pa.date32())])
 """The vault dataset `coverage`: the portal's day on which each month of each process was last read."""
 PENDING_COLUMNS = pa.schema([("period", pa.date32())])
-"""The vault dataset `pending`: months found changed and not read since."""
+"""The vault dataset `pending`: months found changed, or read, and not published since."""
 FORGOTTEN_COLUMNS = pa.schema([("period", pa.date32()), ("forgotten_on", pa.date32())])
 """The vault dataset `forgotten`: months that were destroyed and are never read again."""
+BURIED_COLUMNS = pa.schema([("process_key", pa.string()), ("rating_id", pa.int64())])
+"""The vault dataset `buried`: ratings of destroyed months; they stay published there, wherever they are moved later."""
 SHADOWED_COLUMNS = pa.schema([("process_key", pa.string()), ("rating_id", pa.int64())])
 """The vault dataset `shadowed`: duplicates of ratings that were destroyed, and so cannot be found any more."""
 
@@ -75,6 +79,27 @@ class Changes:
     wants_sweep: bool
 
 
+class RenamedProcessError(Exception):
+    """A smart process that was read under another key: hidden windows would be released a second time."""
+
+
+def refuse_renamed(vault: Vault, terms: Terms) -> None:
+    """Fails when a new process key stands for a smart process that another key stood for.
+
+    Raises:
+        RenamedProcessError: naming both keys.
+    """
+    known = {row["process_key"]: row["entity_type_id"] for row in _current(vault, "reading", READING_COLUMNS)}
+    for process in terms.processes:
+        earlier = [key for key, entity in known.items() if entity == process.entity_type_id and key != process.key]
+        if process.key not in known and earlier:
+            raise RenamedProcessError(
+                f"Process {process.key} reads the smart process {process.entity_type_id}, which was read as "
+                f"{earlier[0]} before: keep the key (title is free to change), or everything published under it "
+                "would be published again."
+            )
+
+
 def find_changes(portal: Bitrix24, vault: Vault, terms: Terms, *, sweep: bool) -> Changes:
     """Looks for months whose elements changed and notes them as pending.
 
@@ -85,14 +110,19 @@ def find_changes(portal: Bitrix24, vault: Vault, terms: Terms, *, sweep: bool) -
         sweep: whether processes that need it are swept now; a sweep reads every id.
     """
     now = portal.now
+    refuse_renamed(vault, terms)
     described = portal.describe(terms.processes)
     known = {row["process_key"]: row for row in _current(vault, "reading", READING_COLUMNS)}
     census = portal.census(
         {process.entity_type_id: known.get(process.key, {}).get("last_id", 0) for process in terms.processes}
     )
-    held, destroyed = _held(vault), forgotten(vault)
+    held, destroyed, dead = _held(vault), forgotten(vault), buried(vault)
     found: set[date] = set()
     wants_sweep = False
+    # Reassigned tasks touch no element; looked at with the first sweep of the day.
+    wants_tasks = sweep and any(row["swept_on"] != now.date() for row in known.values())
+    if wants_tasks:
+        found |= _reassigned(held, portal)
     reading = []
     for process in terms.processes:
         before, count = known.get(process.key), census[process.entity_type_id]
@@ -103,7 +133,7 @@ def find_changes(portal: Bitrix24, vault: Vault, terms: Terms, *, sweep: bool) -
             first = portal.first_period([process])
             months = set(months_between(first, now.date())) if first else set()
         else:
-            updated = portal.changed(process, before["watermark"] - OVERLAP)
+            updated = _living(portal.changed(process, before["watermark"] - OVERLAP), process.key, dead)
             months = _differing(own, updated, before["watermark"])
             newer = int((updated["rating_id"].to_numpy() > before["last_id"]).sum())
             if before["digest"] != digest:
@@ -111,9 +141,9 @@ def find_changes(portal: Bitrix24, vault: Vault, terms: Terms, *, sweep: bool) -
                 months |= set(own["period"])
             # New ids that are not among the updated ones were imported with an old time.
             is_even = count.known == before["elements"] and count.elements - count.known == newer
-            if not is_even or before["swept_on"] < now.date():
+            if not is_even or before["swept_on"] != now.date():
                 if sweep:
-                    months |= _swept(own, portal.stubs(process)) - destroyed
+                    months |= _swept(own, _living(portal.stubs(process), process.key, dead)) - destroyed
                 else:
                     wants_sweep = True
                     last_id, elements, swept_on = before["last_id"], before["elements"], before["swept_on"]
@@ -122,7 +152,8 @@ def find_changes(portal: Bitrix24, vault: Vault, terms: Terms, *, sweep: bool) -
         if before is not None and months:
             logger.info("portal: process %s changed in %s", process.key, ", ".join(map(key_of, sorted(months))))
         found |= months
-        row = (process.key, now.astimezone(UTC).replace(microsecond=0), last_id, elements, swept_on, digest)
+        watermark = now.astimezone(UTC).replace(microsecond=0)
+        row = (process.key, process.entity_type_id, watermark, last_id, elements, swept_on, digest)
         reading.append(dict(zip(READING_COLUMNS.names, row, strict=True)))
     # The months first: a run killed between the two writes finds them again.
     add_pending(vault, found)
@@ -208,6 +239,12 @@ def forgotten(vault: Vault) -> set[date]:
     return {row["period"] for row in _current(vault, "forgotten", FORGOTTEN_COLUMNS)}
 
 
+def buried(vault: Vault) -> pd.MultiIndex:
+    """Ratings of destroyed months: (process_key, rating_id)."""
+    rows = [tuple(row.values()) for row in _current(vault, "buried", BURIED_COLUMNS)]
+    return pd.MultiIndex.from_tuples(rows, names=BURIED_COLUMNS.names)
+
+
 def shadowed(vault: Vault) -> pd.MultiIndex:
     """Ratings that are duplicates of destroyed ones: (process_key, rating_id)."""
     rows = [tuple(row.values()) for row in _current(vault, "shadowed", SHADOWED_COLUMNS)]
@@ -220,16 +257,21 @@ def add_pending(vault: Vault, months: Iterable[date]) -> None:
     lost = wanted & forgotten(vault)
     if lost:
         logger.warning(
-            "portal: ratings changed in months the vault has forgotten (%s): what is published of them stays as it is",
+            "portal: ratings of destroyed months (%s) were changed or never read: what is published of them stays as "
+            "it is",
             ", ".join(map(key_of, sorted(lost))),
         )
     _write_pending(vault, pending(vault) | (wanted - lost))
 
 
 def note_read(vault: Vault, terms: Terms, months: list[date], read_on: date) -> None:
-    """Crosses out months that have been read in full."""
+    """Notes that months have been read in full; they stay pending until they are published."""
     read = {(process.key, period): read_on for process in terms.processes for period in months}
     _write_coverage(vault, coverage(vault) | read)
+
+
+def note_published(vault: Vault, months: list[date]) -> None:
+    """Crosses out months that have been read and published."""
     _write_pending(vault, pending(vault) - set(months))
 
 
@@ -244,14 +286,9 @@ def forget(vault: Vault, terms: Terms, period: date, today: date) -> int:
     """
     if key_of(period) not in vault.held():
         raise VaultError(f"The vault holds nothing of {key_of(period)}: there is nothing to destroy.")
-    shadows = {tuple(row) for row in shadowed(vault)} | _duplicates_of(vault, terms, period)
-    vault.write(
-        "shadowed",
-        CURRENT,
-        pa.Table.from_pylist(
-            [dict(zip(SHADOWED_COLUMNS.names, row, strict=True)) for row in sorted(shadows)], SHADOWED_COLUMNS
-        ),
-    )
+    dead = set(buried(vault)) | _identities_of(vault, period)
+    _write_identities(vault, "buried", dead, BURIED_COLUMNS)
+    _write_identities(vault, "shadowed", set(shadowed(vault)) | _duplicates_of(vault, terms, period), SHADOWED_COLUMNS)
     # Noted before it is done: a month half destroyed must not be read again as if it were new.
     gone = {row["period"]: row["forgotten_on"] for row in _current(vault, "forgotten", FORGOTTEN_COLUMNS)}
     rows = [{"period": month, "forgotten_on": day} for month, day in sorted(({period: today} | gone).items())]
@@ -259,6 +296,18 @@ def forget(vault: Vault, terms: Terms, period: date, today: date) -> int:
     _write_pending(vault, pending(vault) - {period})
     _write_coverage(vault, {key: day for key, day in coverage(vault).items() if key[1] != period})
     return vault.forget(key_of(period))
+
+
+def _write_identities(vault: Vault, dataset: str, rows: set[tuple[str, int]], columns: pa.Schema) -> None:
+    named = [dict(zip(columns.names, row, strict=True)) for row in sorted(rows)]
+    vault.write(dataset, CURRENT, pa.Table.from_pylist(named, columns))
+
+
+def _identities_of(vault: Vault, period: date) -> set[tuple[str, int]]:
+    if not vault.has("raw", key_of(period)):
+        return set()
+    rows = vault.read("raw", key_of(period)).select(BURIED_COLUMNS.names).to_pylist()
+    return {(row["process_key"], row["rating_id"]) for row in rows}
 
 
 def _duplicates_of(vault: Vault, terms: Terms, period: date) -> set[tuple[str, int]]:
@@ -290,7 +339,12 @@ def _write_pending(vault: Vault, months: set[date]) -> None:
 def _current(vault: Vault, dataset: str, columns: pa.Schema) -> list[dict[str, Any]]:
     if not vault.has(dataset, CURRENT):
         return []
-    rows: list[dict[str, Any]] = vault.read(dataset, CURRENT).select(columns.names).to_pylist()
+    table = vault.read(dataset, CURRENT)
+    if not set(columns.names) <= set(table.column_names):
+        raise VaultError(
+            f"The vault's {dataset} was written by another version of Estafeta: see docs/operations.md, Upgrading."
+        )
+    rows: list[dict[str, Any]] = table.select(columns.names).to_pylist()
     return rows
 
 
@@ -299,6 +353,7 @@ def _current(vault: Vault, dataset: str, columns: pa.Schema) -> list[dict[str, A
 
 def _held(vault: Vault) -> pd.DataFrame:
     columns = ["process_key", "rating_id", "period", "updated_at", "is_deleted"]
+    columns += ["task_id", "task_setter_id", "task_executor_id"]
     tables = [vault.read("raw", key).select(columns).replace_schema_metadata(None) for key in vault.periods("raw")]
     empty = pa.schema([RATING_COLUMNS.field(column) for column in columns]).empty_table()
     held: pd.DataFrame = pa.concat_tables([empty, *tables]).to_pandas()
@@ -324,6 +379,27 @@ def _differing(held: pd.DataFrame, shown: pa.Table, since: datetime | None = Non
         same = same & pair["updated_at"].lt(pd.Timestamp(since)).to_numpy(dtype=bool)
     differing = pair[~same]
     return {*differing["period"], *differing["period_held"].dropna()}
+
+
+def _living(shown: pa.Table, process: str, dead: pd.MultiIndex) -> pa.Table:
+    """What the portal shows without ratings of destroyed months."""
+    ids = [number for key, number in dead if key == process]
+    return shown.filter(pc.invert(pc.is_in(shown["rating_id"], pa.array(ids, pa.int64()))))
+
+
+def _reassigned(held: pd.DataFrame, portal: Bitrix24) -> set[date]:
+    """Months with ratings whose linked task has another setter or executor than when it was read."""
+    linked = held[held["task_id"].ne(0) & ~held["is_deleted"].to_numpy(dtype=bool)]
+    tasks = portal.tasks(linked["task_id"].unique().tolist())
+    people = {task.id: (task.setter_id, task.executor_id) for task in tasks}
+    now = [people.get(task, (0, 0)) for task in linked["task_id"]]
+    differs = [
+        pair != before
+        for pair, before in zip(
+            now, zip(linked["task_setter_id"], linked["task_executor_id"], strict=True), strict=True
+        )
+    ]
+    return set(linked.loc[differs, "period"])
 
 
 def _swept(held: pd.DataFrame, shown: pa.Table) -> set[date]:

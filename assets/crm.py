@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 from assets import changes
 from assets.guard import guarded
 from assets.periods import MONTHS, ONE_RUN, key_of, months_asked, period_of
-from assets.rules.deletions import missing, refuse_mass_deletion, refuse_mass_dismissal
+from assets.rules.deletions import missing, refuse_lost_departments, refuse_mass_deletion, refuse_mass_dismissal
 from assets.rules.events import observe
-from assets.rules.organisation import department_versions, employee_versions
+from assets.rules.organisation import NO_END, department_versions, employee_versions
 from assets.terms import Terms
 from sources.bitrix24 import Bitrix24, ProcessOnPortal, RightsLostError
 from sources.contracts import RATING_COLUMNS, Department
@@ -156,10 +156,15 @@ def people(
     if not config.accept_deletions:
         active = known.loc[known["is_current"] & known["is_active"], "employee_id"]
         refuse_mass_dismissal(len(active), int((~active.isin(seen["employee_id"])).sum()))
+    known_departments = _versions_before(vault, "departments", departments_before, DEPARTMENT_COLUMNS)
+    if not config.accept_deletions:
+        standing = set(known_departments.loc[known_departments["is_current"], "department_id"])
+        gone = standing - {department.id for department in departments}
+        refuse_lost_departments(int((seen["is_active"] & seen["department_id"].isin(list(gone))).sum()))
     employees = employee_versions(known, seen, today)
     levels = department_levels(departments)
     tree = department_versions(
-        _versions_before(vault, "departments", departments_before, DEPARTMENT_COLUMNS),
+        known_departments,
         pd.DataFrame([department.model_dump() | {"level": levels[department.id]} for department in departments]).rename(
             columns={"id": "department_id"}
         ),
@@ -167,6 +172,7 @@ def people(
     )
     vault.write("employees", CURRENT, pa.Table.from_pandas(employees, EMPLOYEE_COLUMNS, preserve_index=False))
     vault.write("departments", CURRENT, pa.Table.from_pandas(tree, DEPARTMENT_COLUMNS, preserve_index=False))
+    _note_sighting(vault, today)
     started = int((employees["valid_from"] == today).sum() + (tree["valid_from"] == today).sum())
     logger.info(
         "portal: %d employees in %d departments, %d versions start today", len(users), len(departments), started
@@ -174,6 +180,22 @@ def people(
     return dg.MaterializeResult(
         metadata={"dagster/row_count": len(users), "departments": len(departments), "versions_started": started}
     )
+
+
+SIGHTING_COLUMNS = pa.schema([("day", pa.date32())])
+"""The vault dataset `sighting`: the portal's days on which a run saw people and departments."""
+
+
+def sightings(vault: Vault) -> list[date]:
+    """Days on which a run saw people and departments, oldest first."""
+    if not vault.has("sighting", CURRENT):
+        return []
+    return sorted(row["day"] for row in vault.read("sighting", CURRENT).to_pylist())
+
+
+def _note_sighting(vault: Vault, today: date) -> None:
+    days = sorted({*sightings(vault), today})
+    vault.write("sighting", CURRENT, pa.Table.from_pylist([{"day": day} for day in days], SIGHTING_COLUMNS))
 
 
 KNOWN_EMPLOYEES = """
@@ -187,11 +209,20 @@ KNOWN_DEPARTMENTS = """
 
 
 def _versions_before(vault: Vault, dataset: str, published: pa.Table, columns: pa.Schema) -> pd.DataFrame:
-    """Versions so far: those published, or of a warehouse without any the vault's copy."""
-    if not published.num_rows and vault.has(dataset, CURRENT):
-        published = vault.read(dataset, CURRENT).replace_schema_metadata(None)
-    versions: pd.DataFrame = published.select(columns.names).cast(columns).to_pandas()
-    return versions
+    """Versions so far: of those published and the vault's copy, which differ after a restore, the ones that know more.
+
+    An older copy would have forgotten moves, and a rating given after one would be judged, and shown, by the
+    department its rater had left.
+    """
+    candidates: list[pd.DataFrame] = [published.select(columns.names).cast(columns).to_pandas()]
+    if vault.has(dataset, CURRENT):
+        candidates.append(vault.read(dataset, CURRENT).select(columns.names).to_pandas())
+
+    def last_change(versions: pd.DataFrame) -> tuple[date, int]:
+        ends = versions.loc[versions["valid_to"] != NO_END, "valid_to"]
+        return max([date.min, *versions["valid_from"], *ends]), len(versions)
+
+    return max(candidates, key=last_change)
 
 
 @dg.asset(
@@ -262,6 +293,7 @@ def read_ratings(
             f"The vault has destroyed {', '.join(map(key_of, sorted(destroyed)))} and never reads it again; what was "
             "published of it stays as it is. Ask for other months."
         )
+    changes.refuse_renamed(vault, terms)
     # Taken before the first page: what is edited while we read is read again by the next run.
     read_on = portal.now.date()
     described = portal.describe(terms.processes)
@@ -271,11 +303,16 @@ def read_ratings(
         rows = portal.ratings(process, described[process.key], months[0], months[-1])
         logger.info("portal: %d ratings of process %s, %d requests so far", len(rows), process.key, portal.requests)
         fresh.append(rows)
-    ratings = _with_vanished(pa.concat_tables(fresh), months, portal, described, vault, terms, accept=accept_deletions)
+    living = _without(pa.concat_tables(fresh), changes.buried(vault))
+    ratings = _with_vanished(living, months, portal, described, vault, terms, accept=accept_deletions)
     ratings = _with_tasks(ratings, portal)
-    # The log first: observing twice finds nothing new, and an event that is not logged is lost.
+    snapshots, elsewhere = _snapshots(vault, ratings, months)
+    # Pending until they are published: whatever cuts this run short, the next one takes these months again.
+    changes.add_pending(vault, {*months, *map(period_of, snapshots), *elsewhere})
+    # The log before the snapshots: observing twice finds nothing new, and an event that is not logged is lost.
     events = _log_events(vault, ratings, months, terms, portal.now)
-    changes.add_pending(vault, _write_raw(vault, ratings, months))
+    for key, rows in snapshots.items():
+        vault.write("raw", key, rows)
     changes.note_read(vault, terms, months, read_on)
     return Reading(len(ratings), pc.sum(ratings["is_deleted"]).as_py() or 0, events)
 
@@ -330,6 +367,7 @@ def _with_vanished(
         if ids:
             found.append(portal.vanished(process, described[process.key], ids))
     still_there = pa.concat_tables([fresh.slice(0, 0), *found])
+    still_there = _kept_out_of(changes.forgotten(vault), still_there, known_frame)
     deleted = missing(absent, still_there.to_pandas())
     if not accept:
         live = known_frame[~known_frame["is_deleted"].to_numpy(dtype=bool)]
@@ -370,31 +408,49 @@ def _is_configured(ratings: pa.Table, terms: Terms) -> pa.Array:
     return pc.is_in(ratings["process_key"], pa.array([process.key for process in terms.processes], pa.string()))
 
 
-def _write_raw(vault: Vault, ratings: pa.Table, months: list[date]) -> set[date]:
-    """Writes the months asked for, and takes ratings that changed their month out of, or into, the others.
+def _snapshots(vault: Vault, ratings: pa.Table, months: list[date]) -> tuple[dict[str, pa.Table], set[date]]:
+    """The months asked for, and the others with the ratings that changed their month taken out or put in.
 
     A rating stands in one month only. Of a month that was not asked for only a snapshot that exists is touched: a new
     one with a single rating would replace the whole month in the warehouse.
 
     Returns:
-        Months that ratings moved to and that no run has read.
+        (snapshots to write by month, months that ratings moved to and that no run has read).
     """
     asked = {key_of(period) for period in months}
     written = vault.periods("raw")
     here = _identities(ratings.to_pandas())
     keys = pd.to_datetime(ratings["period"].to_pandas()).dt.strftime("%Y-%m").to_numpy()
+    snapshots: dict[str, pa.Table] = {}
     for key in sorted({*asked, *written}):
         rows = ratings.filter(pa.array(keys == key, pa.bool_()))
         if key in asked:
             # A month that was emptied keeps its snapshot, an empty one; a month that never had ratings gets none.
             if rows.num_rows or key in written:
-                vault.write("raw", key, rows)
+                snapshots[key] = rows
             continue
         before = vault.read("raw", key).replace_schema_metadata(None)
         stays = ~_identities(before.to_pandas()).isin(here)
         if rows.num_rows or not stays.all():
-            vault.write("raw", key, pa.concat_tables([before.filter(pa.array(stays, pa.bool_())), rows]))
-    return {period_of(key) for key in {str(key) for key in keys} - asked - set(written)}
+            snapshots[key] = pa.concat_tables([before.filter(pa.array(stays, pa.bool_())), rows])
+    return snapshots, {period_of(key) for key in {str(key) for key in keys} - asked - set(written)}
+
+
+def _without(ratings: pa.Table, identities: pd.MultiIndex) -> pa.Table:
+    if identities.empty:
+        return ratings
+    return ratings.filter(pa.array(~_identities(ratings.to_pandas()).isin(identities), pa.bool_()))
+
+
+def _kept_out_of(destroyed: set[date], rows: pa.Table, known: pd.DataFrame) -> pa.Table:
+    """Leaves ratings that moved into a destroyed month in the one they stood in: no run can publish them there."""
+    frame = rows.to_pandas()
+    lost = frame["period"].isin(list(destroyed)).to_numpy(dtype=bool)
+    if not lost.any():
+        return rows
+    stood = known.set_index(["process_key", "rating_id"])["period"].reindex(_identities(frame)).to_numpy()
+    frame["period"] = np.where(lost, stood, frame["period"])
+    return pa.Table.from_pandas(frame, RATING_COLUMNS, preserve_index=False)
 
 
 def _identities(frame: pd.DataFrame) -> pd.MultiIndex:

@@ -11,7 +11,7 @@ import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
-from assets.changes import forget
+from assets.changes import forget, note_published
 from assets.checks import STEPS
 from assets.crm import OWNERS, read_months
 from assets.guard import guarded
@@ -71,6 +71,7 @@ def load_run(
         ]
         db.insert("ops.load_run", pa.Table.from_pylist(record))
         db.insert("ops.load_count", pa.Table.from_pylist(_counts(context.run.run_id, verdicts, vault, months)))
+    note_published(vault, months)
     for row in record:
         logger.info(
             "published run=%s table=%s from=%s to=%s rows=%d changed=%s",

@@ -9,6 +9,7 @@ else.
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from datetime import date
 
 import dagster as dg
@@ -16,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from assets.changes import coverage
-from assets.crm import EVENT_SCHEMA, OWNERS, read_months
+from assets.crm import EVENT_SCHEMA, OWNERS, read_months, sightings
 from assets.guard import guarded
 from assets.periods import MONTHS, ONE_RUN
 from assets.ratings import CHECKED_COLUMNS, checked, organisation, write_months
@@ -123,11 +124,12 @@ def released(
     keys = vault.periods("checked")
     ratings = read_months(vault, "checked", keys, CHECKED_COLUMNS).to_pandas()
     company = organisation(vault)
-    mode, version = terms.policy.resolve(ratings, company, today)
+    days = sightings(vault)
+    mode, version = terms.policy.resolve_people(ratings, company, days, today)
     ratings = ratings.assign(mode=mode, policy_version=version)
     rows = ratings[ratings["mode"].isin(list(NAMED_MODES))]
     write_months(vault, "released", keys, rows, RELEASED_COLUMNS)
-    events = _events_with_modes(vault, terms, company, today)
+    events = _events_with_modes(vault, terms, company, days, today)
     _write(vault, "released_event", publishable(events, rows), RELEASED_EVENT_COLUMNS)
 
     blocks, pairs, windows = [], [], []
@@ -165,18 +167,12 @@ def released(
     )
 
 
-def _events_with_modes(vault: Vault, terms: Terms, company: Organisation, today: date) -> pd.DataFrame:
+def _events_with_modes(
+    vault: Vault, terms: Terms, company: Organisation, days: Sequence[date], today: date
+) -> pd.DataFrame:
     """The log, each event with the mode of the people it names."""
     log = read_months(vault, "event", vault.periods("event"), EVENT_SCHEMA).to_pandas()
-    cases = pd.DataFrame(
-        {
-            "process_key": log["process_key"],
-            "rated_on": log["rated_on"],
-            "rater_department_id": company.departments_of(log["rater_id"], log["rated_on"]),
-            "ratee_department_id": company.departments_of(log["ratee_id"], log["rated_on"]),
-        }
-    )
-    events: pd.DataFrame = log.assign(mode=terms.policy.resolve(cases, company, today)[0])
+    events: pd.DataFrame = log.assign(mode=terms.policy.resolve_people(log, company, days, today)[0])
     return events
 
 

@@ -192,9 +192,8 @@ class Vault:
                 sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _file_label(dataset, period)
             )
         if opened is None:
-            raise VaultError(
-                f"The vault file {dataset}/{file.name} was cut or changed: delete it and run {period} again."
-            )
+            mend = "restore the vault from its backup" if period == CURRENT else f"delete it and run {period} again"
+            raise VaultError(f"The vault file {dataset}/{file.name} was cut or changed: {mend}.")
         with pa.ipc.open_stream(pa.BufferReader(opened)) as reader:
             return reader.read_all()
 

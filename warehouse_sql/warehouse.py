@@ -328,6 +328,21 @@ class Session:
             what=f"the transform of {target.full_name}",
         )
 
+    def keep_named(self, target: PublishedTable, column: str) -> None:
+        """Adds the published rows that untouched months of facts still name and the copy lacks.
+
+        Args:
+            target: a dimension whose copy was filled; the copies of facts hold their untouched months only.
+            column: its key, which facts have under the same name.
+        """
+        facts = [fact.staged for fact in PUBLISHED if fact.name == "fct_rating"]
+        named = " UNION DISTINCT ".join(f"SELECT toString({column}) FROM {fact}" for fact in facts)  # noqa: S608
+        self.command(
+            f"INSERT INTO {target.staged} SELECT * FROM {target.full_name} "  # noqa: S608 - names are ours
+            f"WHERE {column} NOT IN (SELECT {column} FROM {target.staged}) AND toString({column}) IN ({named})",
+            what=f"the copy of {target.full_name}",
+        )
+
     def lay_down(self, name: str, rows: pa.Table) -> None:
         """Replaces the contents of an input table of `stg`."""
         self.command(f"TRUNCATE TABLE {STAGE}.{name}")

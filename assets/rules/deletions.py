@@ -67,3 +67,23 @@ def refuse_mass_dismissal(active_before: int, vanished: int) -> None:
             "the webhook's owner and its scope user_brief; if they were really removed, run again with "
             "--accept-deletions."
         )
+
+
+def refuse_lost_departments(members: int) -> None:
+    """Fails when departments vanished from the list while active employees still name them.
+
+    Bitrix24 moves the people of a deleted department to the one above; a department that only the list has lost was
+    hidden, and its ratings would be nobody's from that day on.
+
+    Args:
+        members: active employees of departments that were shown before and are not now.
+
+    Raises:
+        MassDeletionError: with the count.
+    """
+    if members:
+        raise MassDeletionError(
+            f"Departments vanished from the portal while {members} active employees still belong to them: check that "
+            "the webhook's owner sees the whole company structure; if they were really removed, run again with "
+            "--accept-deletions."
+        )

@@ -112,13 +112,57 @@ class PolicyBook:
                 raise _contradiction(one, other)
         return cls(tuple(entries))
 
+    def resolve_people(
+        self, ratings: pd.DataFrame, organisation: Organisation, sightings: Sequence[date], today: date
+    ) -> tuple[pd.Series[str], pd.Series[str]]:
+        """Finds mode and policy version of every rating from its people.
+
+        A move is known by the day of the run that saw it, and ratings of that day lie before or after it. So the mode
+        is the strictest over the departments of the day before, the day itself and the first run after it.
+
+        Args:
+            ratings: columns process_key, rater_id, ratee_id, rated_on.
+            organisation: people and departments.
+            sightings: days on which a run saw people, oldest first.
+            today: the portal's day.
+
+        Returns:
+            (mode, policy_version), one value per row.
+        """
+        day = pd.to_datetime(ratings["rated_on"])
+        runs = (
+            pd.Series(pd.to_datetime(pd.Series([*sightings, today], dtype=object))).to_numpy().astype("datetime64[s]")
+        )
+        after = np.searchsorted(runs, day.to_numpy().astype("datetime64[s]"), side="right").clip(max=len(runs) - 1)
+        seen_after = np.maximum(runs[after], day.to_numpy().astype("datetime64[s]"))
+        mode = version = None
+        for moment in (day, day - pd.Timedelta(days=1), pd.Series(seen_after, index=ratings.index)):
+            cases = pd.DataFrame(
+                {
+                    "process_key": ratings["process_key"],
+                    "rated_on": ratings["rated_on"],
+                    "tree_on": moment,
+                    "rater_department_id": organisation.departments_of(ratings["rater_id"], moment),
+                    "ratee_department_id": organisation.departments_of(ratings["ratee_id"], moment),
+                }
+            )
+            its_mode, its_version = self.resolve(cases, organisation, today)
+            if mode is None or version is None:
+                mode, version = its_mode, its_version
+                continue
+            is_stricter = its_mode.map(MODES.index).gt(mode.map(MODES.index))
+            mode, version = mode.where(~is_stricter, its_mode), version.where(~is_stricter, its_version)
+        assert mode is not None and version is not None  # noqa: S101, PT018 - there are three moments
+        return mode, version
+
     def resolve(
         self, ratings: pd.DataFrame, organisation: Organisation, today: date
     ) -> tuple[pd.Series[str], pd.Series[str]]:
-        """Finds mode and policy version of every rating.
+        """Finds mode and policy version of every rating from its departments.
 
         Args:
-            ratings: columns process_key, rater_department_id, ratee_department_id, rated_on.
+            ratings: columns process_key, rater_department_id, ratee_department_id, rated_on, and optionally tree_on:
+                the day of the department tree, else rated_on.
             organisation: the department trees of all days.
             today: the portal's day.
 
@@ -141,7 +185,7 @@ class PolicyBook:
                 "rater": ratings["rater_department_id"].to_numpy(dtype="int64"),
                 "ratee": ratings["ratee_department_id"].to_numpy(dtype="int64"),
                 "stretch": stretch,
-                "tree": organisation.tree_of(ratings["rated_on"]),
+                "tree": organisation.tree_of(ratings["tree_on" if "tree_on" in ratings else "rated_on"]),
             },
             index=ratings.index,
         )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 import pytest
+import yaml
 
-from assets.changes import due_months, find_changes, months_between, pending, spans
+from assets.changes import RenamedProcessError, due_months, find_changes, months_between, pending, spans
 from assets.crm import ForgottenMonthError
 from pipelines.automation import changed_months
 from pipelines.lock import run_lock
@@ -171,6 +174,83 @@ def test_a_destroyed_month_is_never_read_again(tiny_site: Site) -> None:
         tiny_site.run(first="2026-10")
 
 
+def test_destroyed_months_keep_their_rows_when_policy_and_processes_change(tiny_site: Site) -> None:
+    from assets.changes import forget
+
+    before = tiny_site.rows("SELECT * FROM dwh.fct_rating WHERE period = '2026-10-01' ORDER BY ALL")
+    forget(tiny_site.settings.vault(), tiny_site.settings.terms, OCTOBER, NOW.date())
+    gone = tiny_site.config["processes"].pop()
+    tiny_site.config["policies"] = [{"process": "*", "valid_from": "2020-01-02", "mode": "named_to_hr"}]
+    tiny_site.file.write_text(yaml.safe_dump(tiny_site.config, allow_unicode=True), encoding="utf-8")
+    tiny_site.run()
+    after = tiny_site.rows("SELECT * FROM dwh.fct_rating ORDER BY ALL")
+    pd.testing.assert_frame_equal(after, before)
+    assert gone["key"] in tiny_site.rows("SELECT process_key FROM dwh.dim_process")["process_key"].tolist()
+
+
+def test_a_rating_of_a_destroyed_month_that_moves_stays_published_where_it_was(tiny_site: Site) -> None:
+    from assets.changes import forget
+
+    monthly = next(item for item in tiny_site.state.config["processes"] if item["cadence"] == "month")
+    entity, period = monthly["entity_type_id"], monthly["fields"]["period"]
+    items = tiny_site.state.processes[entity].items
+    movable = [number for number, item in items.items() if item["createdTime"] > "2026-11"]
+    old = next(number for number in movable if str(items[number][period]).startswith("2026-10"))
+    new = next(number for number in movable if str(items[number][period]).startswith("2026-11"))
+    query = f"SELECT * FROM dwh.fct_rating WHERE process_key = '{monthly['key']}' AND rating_id IN ({old}, {new})"
+    before = tiny_site.rows(f"{query} ORDER BY rating_id")
+    forget(tiny_site.settings.vault(), tiny_site.settings.terms, OCTOBER, NOW.date())
+    tiny_site.portal.admin.edit_item(entity, old, {period: "2026-11-01T03:00:00+03:00"})
+    tiny_site.portal.admin.edit_item(entity, new, {period: "2026-10-01T03:00:00+03:00"})
+    tomorrow(tiny_site)
+    tiny_site.run()
+    after = tiny_site.rows(f"{query} ORDER BY rating_id")
+    pd.testing.assert_series_equal(after["period"], before["period"])
+    tiny_site.portal.admin.advance_clock(2)
+    assert look(tiny_site) == []
+
+
+def test_a_reassigned_task_is_found_within_a_day(tiny_site: Site) -> None:
+    config, process, october = of_october(tiny_site)
+    rated = next(number for number in october if process.items[number].get(config["fields"]["task"]))
+    task = tiny_site.state.tasks[process.items[rated][config["fields"]["task"]]]
+    task["createdBy"], task["responsibleId"] = task["responsibleId"], task["createdBy"]
+    assert look(tiny_site) == []
+    tomorrow(tiny_site)
+    assert look(tiny_site) == [OCTOBER]
+    tiny_site.run()
+    assert_equal_to_truth(tiny_site)
+
+
+def test_a_renamed_process_key_is_refused(tiny_site: Site) -> None:
+    before = tiny_site.tables()
+    tiny_site.config["processes"][0]["key"] = "renamed"
+    tiny_site.config["policies"] = [{"process": "*", "valid_from": "2020-01-01", "mode": "open"}]
+    tiny_site.file.write_text(yaml.safe_dump(tiny_site.config, allow_unicode=True), encoding="utf-8")
+    with pytest.raises(RenamedProcessError, match="renamed"):
+        tiny_site.run()
+    for name, frame in tiny_site.tables().items():
+        pd.testing.assert_frame_equal(frame, before[name], obj=name)
+
+
+def test_a_warehouse_restored_from_before_a_move_opens_nothing(tiny_site: Site) -> None:
+    """Of the two memories of who was where, the one that knows more is believed."""
+    backup = tiny_site.folder / "backup"
+    shutil.copytree(tiny_site.folder / "warehouse", backup, symlinks=True)
+    mover = next(number for number, row in tiny_site.state.users.items() if row["UF_DEPARTMENT"] == [14])
+    tiny_site.state.users[mover]["UF_DEPARTMENT"] = [20]
+    tomorrow(tiny_site)
+    tiny_site.run()
+    versions = f"SELECT department_id, toString(valid_from) AS day FROM dwh.dim_employee WHERE employee_id = {mover}"
+    before = tiny_site.rows(f"{versions} ORDER BY day")
+    assert before["department_id"].tolist() == [14, 20]
+    shutil.rmtree(tiny_site.folder / "warehouse")
+    shutil.copytree(backup, tiny_site.folder / "warehouse", symlinks=True)
+    tiny_site.portal.admin.set_clock(NOW + timedelta(days=2))
+    tiny_site.run()
+    pd.testing.assert_frame_equal(tiny_site.rows(f"{versions} ORDER BY day"), before)
+
+
 # --- in Dagster -----------------------------------------------------------------------------------------------------
 
 
@@ -188,6 +268,7 @@ def test_the_sensor_asks_for_the_changed_months_and_for_a_sweep_a_day(tiny_site:
     assert request.job_name == "ratings"
     assert request.tags["dagster/asset_partition_range_start"] == "2026-10"
     assert request.tags["dagster/asset_partition_range_end"] == "2026-10"
+    tiny_site.portal.admin.advance_clock(2)
     tiny_site.run()
     tomorrow(tiny_site)
     assert [answer.job_name for answer in tick(tiny_site)] == ["sweep"]

@@ -358,3 +358,37 @@ def test_strictness_runs_from_open_to_department_only() -> None:
 def test_a_line_that_says_something_else_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         PolicyEntry.model_validate({"valid_from": DAYS[0], **wrong})
+
+
+# --- people who move ----------------------------------------------------------------------------------------------
+
+
+def moved(on: date) -> Organisation:
+    """Employee 7 leaves department 4 for 5 on a day; employee 8 has always been in 5."""
+    return Organisation(
+        pd.DataFrame(
+            {
+                "employee_id": [7, 7, 8],
+                "department_id": [4, 5, 5],
+                "valid_from": [date(1970, 1, 1), on, date(1970, 1, 1)],
+            }
+        ),
+        COMPANY.departments,
+    )
+
+
+@pytest.mark.parametrize("open_department", [4, 5])
+def test_a_rating_given_around_a_move_has_the_stricter_mode_of_both_departments(open_department: int) -> None:
+    book = PolicyBook.build((entry("open", rater_department=open_department),))
+    monday, wednesday, friday = date(2026, 1, 5), date(2026, 1, 7), date(2026, 1, 9)
+    sightings = [date(2026, 1, 4), wednesday, friday]
+    company = moved(wednesday)
+
+    def mode(rated_on: date) -> str:
+        frame = pd.DataFrame({"process_key": ["a"], "rater_id": [7], "ratee_id": [8], "rated_on": [rated_on]})
+        return str(book.resolve_people(frame, company, sightings, TODAY)[0].iloc[0])
+
+    assert mode(monday) == "aggregate", "the next run saw another department: he may have moved before he rated"
+    assert mode(wednesday) == "aggregate", "on the day of the move nobody knows what came first"
+    before, after = mode(date(2026, 1, 2)), mode(friday)
+    assert (before, after) == (("open", "aggregate") if open_department == 4 else ("aggregate", "open"))
