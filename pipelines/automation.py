@@ -3,19 +3,20 @@
 Belongs here: jobs, schedules, sensors, which months they ask for. Does not belong here: assets, resources, how changes
 are found (`assets/changes.py`).
 
-The schedule covers the open months every morning, so that people, departments and freezes are seen daily. The sensor
-covers what changed in between and in old months; it never reads much itself, because Dagster gives it a minute: a
-sweep, which reads every id, is a job.
+The schedule covers this month every morning, so that people and departments are seen daily. The sensor covers what
+changed in between and in old months, and months whose freeze has come; it never reads much itself, because Dagster
+gives it a minute: a sweep, which reads every id, is a job.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
+from assets import crm
 from assets.changes import Changes, due_months, find_changes, forgotten, spans
 from assets.guard import guarded
-from assets.periods import key_of, months_back
+from assets.periods import key_of
 from assets.terms import Terms
 from pipelines.lock import RunBusyError, run_lock
 from pipelines.notify import tell_failure
@@ -27,7 +28,7 @@ RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 
 RUNS_KEPT = 200
-"""Runs that Dagster's storage remembers; a year of daily runs would hold hundreds of thousands of events."""
+"""Runs of each job that Dagster's storage remembers; a year of daily runs would be hundreds of thousands of events."""
 
 LONGEST_START = timedelta(minutes=10)
 """A run that has begun longer ago holds the run lock, unless its process is dead."""
@@ -64,15 +65,23 @@ def sweep_job() -> None:
     look_everywhere()
 
 
-JOBS = (ratings_job.name, sweep_job.name)
+MATERIALIZE = "__ASSET_JOB"
+"""The job that Dagster makes for Materialize in its pages; every code location of an instance has one of this name."""
+
+JOBS = (ratings_job.name, sweep_job.name, MATERIALIZE)
+
+PORTAL_READERS = frozenset({*crm.people.keys, *crm.raw.keys})
+"""Assets that only a run which holds the run lock makes; by them a run of `MATERIALIZE` is known to be ours."""
 
 
 @dg.schedule(job=ratings_job, cron_schedule="30 5 * * *", execution_timezone="Europe/Moscow", name="daily")
 def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Every morning, this month and the last, which is open until its freeze day."""
+    """Every morning, this month.
+
+    Not the last: the vault may have destroyed it. `changed_months` asks for it when it changes and at its freeze.
+    """
     day = context.scheduled_execution_time.date()
-    last, this = (key_of(month) for month in months_back(day, 2))
-    return dg.RunRequest(run_key=f"{day}", tags=month_range(last, this))
+    return dg.RunRequest(run_key=f"{day}", tags=month_range(key_of(day), key_of(day)))
 
 
 @dg.sensor(
@@ -118,10 +127,11 @@ def _look(settings: Settings) -> tuple[Changes, list[date], set[date], str]:
 
 
 def forget_old_runs(instance: dg.DagsterInstance) -> None:
-    """Keeps Dagster's storage bounded: of the runs that ended, the latest `RUNS_KEPT`."""
+    """Keeps Dagster's storage bounded: of our runs that ended, the latest `RUNS_KEPT` of each job."""
     ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-    for run_id in instance.get_run_ids(dg.RunsFilter(statuses=ended))[RUNS_KEPT:]:
-        instance.delete_run(run_id)
+    for job in JOBS:
+        for run in _our_runs(instance, job, ended)[RUNS_KEPT:]:
+            instance.delete_run(run.run_id)
 
 
 def end_killed_runs(instance: dg.DagsterInstance) -> None:
@@ -137,14 +147,26 @@ def end_killed_runs(instance: dg.DagsterInstance) -> None:
     ]
     since = datetime.now(UTC) - LONGEST_START
     for job in JOBS:
-        for run in instance.get_runs(dg.RunsFilter(job_name=job, statuses=begun, updated_before=since)):
+        for run in _our_runs(instance, job, begun, updated_before=since):
             instance.report_run_failed(run, "The run's process was killed; the next run does its work.")
 
 
 def _is_about_to_start(instance: dg.DagsterInstance) -> bool:
     """Whether a run waits that does not hold the run lock yet."""
     waiting = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING]
-    return any(instance.get_run_ids(dg.RunsFilter(job_name=job, statuses=waiting), limit=1) for job in JOBS)
+    return any(_our_runs(instance, job, waiting) for job in JOBS)
+
+
+def _our_runs(
+    instance: dg.DagsterInstance,
+    job: str,
+    statuses: Sequence[dg.DagsterRunStatus],
+    *,
+    updated_before: datetime | None = None,
+) -> list[dg.DagsterRun]:
+    """Runs of a job, latest first; of `MATERIALIZE` those alone that read the portal."""
+    runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=statuses, updated_before=updated_before))
+    return [run for run in runs if job != MATERIALIZE or PORTAL_READERS & (run.asset_selection or set())]
 
 
 @dg.run_failure_sensor(
@@ -154,18 +176,19 @@ def _is_about_to_start(instance: dg.DagsterInstance) -> bool:
 )
 def failure_sensor(context: dg.RunFailureSensorContext, settings: dg.ResourceParam[Settings]) -> None:
     """Tells one sentence per failed run."""
-    sentence = sentence_of(context)
-    if sentence is not None:
-        tell_failure(settings, sentence)
+    failure = failure_of(context)
+    if failure is not None:
+        tell_failure(settings, *failure)
 
 
-def sentence_of(context: dg.RunFailureSensorContext) -> str | None:
-    """What the step that failed said, or what kept the run from its first step.
+def failure_of(context: dg.RunFailureSensorContext) -> tuple[str, str] | None:
+    """Sentence and exception class of the step that failed, or of what kept the run from its first step.
 
     Its text is safe: every step is guarded, and opening a run's resources says sentences of ours.
 
     Returns:
-        None if the run only found another one at work, which `estafeta run` tells nobody either.
+        None if the run only found another one at work, which `estafeta run` tells nobody either. The class is empty
+        where there was no exception.
     """
     event = context.failure_event
     errors = [failed.step_failure_data.error for failed in context.get_step_failure_events()]
@@ -176,5 +199,5 @@ def sentence_of(context: dg.RunFailureSensorContext) -> str | None:
             error = error.cause
         if error.cls_name == RunBusyError.__name__:
             return None
-        return error.message.partition(": ")[2].strip() or error.message.strip()
-    return event.message or "A run failed."
+        return error.message.partition(": ")[2].strip() or error.message.strip(), error.cls_name or ""
+    return event.message or "A run failed.", ""

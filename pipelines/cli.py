@@ -60,6 +60,7 @@ def _sentence(error: Exception) -> str:
 
 def _known_errors() -> tuple[type[Exception], ...]:
     """Exceptions whose text is written for people."""
+    from assets.changes import RenamedProcessError
     from assets.checks import AuditFailedError
     from assets.crm import ForgottenMonthError
     from assets.guard import UnforeseenError
@@ -83,6 +84,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
         NothingToReadError,
         PolicyError,
         PortalError,
+        RenamedProcessError,
         RunBusyError,
         StorageError,
         VaultError,
@@ -134,7 +136,7 @@ def run(
     except RunBusyError:
         raise
     except Exception as error:
-        tell_failure(settings, _sentence(error))
+        tell_failure(settings, _sentence(error), type(error).__name__)
         raise
     show(Console(), report)
 

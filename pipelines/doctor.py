@@ -167,6 +167,7 @@ def _killed_runs(home: Path, found: Findings) -> None:
     if killed:
         found.note(
             "Dagster",
-            f"Dagster takes {killed} runs for running although none is at work: they were killed, and as long as they "
-            "stand there the sensor starts nothing; terminate or delete them in its UI (Runs).",
+            f"Dagster takes {killed} runs for running although none of this portal is at work: those of Estafeta were "
+            "killed, and the next `estafeta run` or look of the sensor changed_months marks them failed once they are "
+            "10 minutes old; what still stands there then can be deleted in its UI (Runs).",
         )

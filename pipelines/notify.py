@@ -14,21 +14,26 @@ import urllib.request
 from http.client import HTTPException
 
 from pipelines.settings import ConfigError, Settings
-from sources.bitrix24 import PortalError
+from sources.bitrix24 import PortalBusyError, PortalError, PortalUnreachableError, WebhookRefusedError
 from sources.contracts import ContractBrokenError
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 15
 
+PORTAL_IS_SILENT = (PortalUnreachableError, PortalBusyError, WebhookRefusedError)
+"""Trouble that every notification would meet too: the client tries for a minute, which is all a sensor is given."""
 
-def tell_failure(settings: Settings, sentence: str) -> None:
+
+def tell_failure(settings: Settings, sentence: str, kind: str) -> None:
     """Sends the sentence wherever the configuration says; what cannot be sent is logged, never raised.
 
     Args:
         settings: `notify.bitrix24_users`, and ESTAFETA_NOTIFY_URL: a webhook that takes JSON with a `text`, as
             Mattermost, Rocket.Chat, Slack and most bots do.
         sentence: what happened and what to do.
+        kind: class name of the exception, empty if there was none; one of `PORTAL_IS_SILENT` is told to no Bitrix24
+            user.
     """
     message = f"Estafeta ({settings.file.portal.name}): {sentence}"
     try:
@@ -38,6 +43,8 @@ def tell_failure(settings: Settings, sentence: str) -> None:
     else:
         if url:
             _post(url, message)
+    if kind in {silence.__name__ for silence in PORTAL_IS_SILENT}:
+        return
     for user in settings.file.notify.bitrix24_users:
         try:
             # A session each: one user who is gone keeps nobody else from hearing.
@@ -45,6 +52,8 @@ def tell_failure(settings: Settings, sentence: str) -> None:
                 portal.notify(user, message)
         except (PortalError, ContractBrokenError) as error:
             logger.warning("notify: Bitrix24 took no message for user %d: %s", user, error)
+            if isinstance(error, PORTAL_IS_SILENT):
+                return
 
 
 def _post(url: str, message: str) -> None:

@@ -19,6 +19,9 @@ from sources.bitrix24 import Bitrix24
 from sources.vault import Vault
 from warehouse_sql.warehouse import Warehouse
 
+LOCK_WAIT_SECONDS = 300.0
+"""A run of Dagster outwaits the sensor's look at the portal; shorter than `automation.LONGEST_START`."""
+
 
 class Configured(dg.ConfigurableResource):  # type: ignore[type-arg]
     """A resource made of the configuration file, which is read when a run starts, never on load."""
@@ -37,7 +40,7 @@ class PortalResource(Configured):
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Bitrix24]:  # noqa: ARG002
         """Opens the client and closes it when the run ends; holds the run lock meanwhile."""
         settings = self.settings()
-        with run_lock(settings.state_path), settings.portal() as portal:
+        with run_lock(settings.state_path, LOCK_WAIT_SECONDS), settings.portal() as portal:
             yield portal
 
 

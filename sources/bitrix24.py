@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 from zoneinfo import ZoneInfo
@@ -69,12 +69,20 @@ __all__ = [
     "UnknownFieldError",
     "UnknownProcessError",
     "WebhookRefusedError",
+    "WrongClockError",
     "WrongTimeZoneError",
     "redact",
 ]
 
+FURTHEST_AHEAD = timedelta(days=1)
+"""How far the portal's clock may be ahead of the host's; no time zone and no careless clock explains more."""
+
 PROBES = 3
 """How often the probe starts again because somebody edits the very element it looks at."""
+
+
+class WrongClockError(PortalError):
+    """The portal's clock is so far ahead that one of the two clocks must be wrong."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +152,7 @@ class Bitrix24:
 
         Raises:
             WrongTimeZoneError: the portal lives at another offset on that day.
+            WrongClockError: the portal is more than a day ahead of this host.
         """
         theirs = self.clock
         ours = theirs.astimezone(self._zone)
@@ -153,6 +162,13 @@ class Bitrix24:
                 f"The portal writes its times at {_offset(theirs)}, but portal.timezone {self._zone.key} is at "
                 f"{_offset(ours)} on that day: months would begin at the wrong hour; put the portal's own zone into "
                 "portal.timezone, or update this host's time zone database if the zone is right."
+            )
+        host = datetime.now(UTC).astimezone(self._zone)
+        if ours - host > FURTHEST_AHEAD:
+            raise WrongClockError(
+                f"The portal's clock shows {ours:%Y-%m-%d %H:%M}, this host's {host:%Y-%m-%d %H:%M}: months would be "
+                "closed and destroyed too early; set the clock that is wrong (the host's by NTP, the portal's on its "
+                "server), then run again."
             )
         return ours
 

@@ -91,12 +91,12 @@ def test_every_check_blocks() -> None:
         assert graph.get_check_spec(key).blocking
 
 
-def test_the_daily_schedule_asks_for_the_open_months() -> None:
+def test_the_daily_schedule_asks_for_this_month_alone() -> None:
     context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 1, 23, 5, 30, tzinfo=UTC))
     request = daily(context)
     assert isinstance(request, dg.RunRequest)
     assert [request.tags[f"dagster/asset_partition_range_{side}"] for side in ("start", "end")] == [
-        "2025-12",
+        "2026-01",
         "2026-01",
     ]
     assert daily.job_name == ratings_job.name

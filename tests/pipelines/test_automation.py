@@ -15,15 +15,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from pipelines import automation
-from pipelines.automation import changed_months, failure_sensor, forget_old_runs, month_range
+from pipelines import automation, lock, resources
+from pipelines.automation import changed_months, end_killed_runs, failure_sensor, forget_old_runs, month_range
 from pipelines.definitions import build_defs
-from pipelines.lock import run_lock
+from pipelines.lock import RunBusyError, run_lock
 from sources.stand_in.company import generate
 from tests.e2e.conftest import NOW, Site, open_everything
 from tests.e2e.test_truth import assert_equal_to_truth
@@ -83,11 +84,11 @@ def test_a_range_of_months_is_read_and_published_by_one_run(site: Site, instance
 
 def told(
     site: Site, instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult, monkeypatch: pytest.MonkeyPatch
-) -> list[str]:
-    """What the failure sensor sends of a run that failed."""
+) -> list[tuple[str, str]]:
+    """Sentence and exception class that the failure sensor hands on of a run that failed."""
     assert not result.success
-    sent: list[str] = []
-    monkeypatch.setattr(automation, "tell_failure", lambda _, sentence: sent.append(sentence))
+    sent: list[tuple[str, str]] = []
+    monkeypatch.setattr(automation, "tell_failure", lambda _, sentence, kind: sent.append((sentence, kind)))
     (record,) = instance.get_records_for_run(result.run_id, of_type=dg.DagsterEventType.RUN_FAILURE).records
     event = record.event_log_entry.dagster_event
     assert event is not None
@@ -102,7 +103,8 @@ def test_the_sentence_of_the_step_that_failed_is_told(
     site: Site, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.portal.scopes.discard("user_brief")
-    (sentence,) = told(site, instance, launch(instance, "2026-11", "2026-11"), monkeypatch)
+    ((sentence, kind),) = told(site, instance, launch(instance, "2026-11", "2026-11"), monkeypatch)
+    assert kind == "ScopeMissingError"
     assert sentence.startswith("The webhook may not call user.get: add the scope user_brief")
     assert sentence.endswith(".")
 
@@ -113,24 +115,49 @@ def test_a_run_that_cannot_begin_is_told_with_its_own_sentence(
     site.key.rename(site.key.with_name("elsewhere"))
     result = launch(instance, "2026-11", "2026-11")
     site.key.with_name("elsewhere").rename(site.key)
-    (sentence,) = told(site, instance, result, monkeypatch)
+    ((sentence, kind),) = told(site, instance, result, monkeypatch)
+    assert kind == "KeyFileError"
     assert sentence.startswith(f"The key file {site.key} does not exist;")
 
 
 def test_a_run_that_only_found_another_one_at_work_is_not_told(
     site: Site, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(resources, "LOCK_WAIT_SECONDS", 0.0)
     with run_lock(site.settings.state_path):
         result = launch(instance, "2026-11", "2026-11")
     assert told(site, instance, result, monkeypatch) == []
 
 
+def test_a_run_of_dagster_outwaits_whoever_holds_the_lock_for_a_moment(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = site.settings.state_path
+    portal = resources.PortalResource(config_file=str(site.file))
+    with ExitStack() as look:
+        look.enter_context(run_lock(state))
+        with pytest.raises(RunBusyError), run_lock(state):
+            """Without a wait nobody waits."""
+        # The look ends while the run waits, however slow this machine is.
+        monkeypatch.setattr(lock, "time", SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: look.close()))
+        with portal.yield_for_execution(dg.build_init_resource_context()) as client:
+            assert client.now.date() == NOW.date()
+            with pytest.raises(RunBusyError), run_lock(state):
+                """The lock is the run's now."""
+
+
 # --- what Dagster remembers -----------------------------------------------------------------------------------------
 
+RATINGS, SWEEP, MATERIALIZE = "ratings", "sweep", "__ASSET_JOB"
+OURS, THEIRS = dg.AssetKey(["vault", "raw"]), dg.AssetKey(["sales", "orders"])
 
-def begun(instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> str:
-    """A run of the job as Dagster's storage holds it, without any process."""
-    return instance.add_run(dg.DagsterRun(job_name="ratings", status=status)).run_id
+
+def begun(
+    instance: dg.DagsterInstance, status: dg.DagsterRunStatus, job: str = RATINGS, asset: dg.AssetKey | None = None
+) -> str:
+    """A run of a job as Dagster's storage holds it, without any process."""
+    selection = frozenset({asset}) if asset else None
+    return instance.add_run(dg.DagsterRun(job_name=job, status=status, asset_selection=selection)).run_id
 
 
 def test_old_runs_are_forgotten_and_those_at_work_are_not(
@@ -142,6 +169,38 @@ def test_old_runs_are_forgotten_and_those_at_work_are_not(
     ended += [begun(instance, dg.DagsterRunStatus.FAILURE) for _ in range(2)]
     forget_old_runs(instance)
     assert set(instance.get_run_ids()) == {at_work, *ended[-3:]}
+
+
+def test_runs_of_other_teams_in_the_same_instance_are_neither_forgotten_nor_ended(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(automation, "RUNS_KEPT", 1)
+    monkeypatch.setattr(automation, "LONGEST_START", -timedelta(minutes=1))
+    ended, started = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.STARTED
+    theirs = [("invoices", None), (MATERIALIZE, THEIRS)]
+    kept = {begun(instance, ended, job, asset) for job, asset in theirs for _ in range(3)}
+    at_work = [begun(instance, started, job, asset) for job, asset in theirs]
+    ours = [(RATINGS, None), (SWEEP, None), (MATERIALIZE, OURS)]
+    latest = {[begun(instance, ended, job, asset) for _ in range(3)][-1] for job, asset in ours}
+    forget_old_runs(instance)
+    assert set(instance.get_run_ids()) == {*kept, *at_work, *latest}
+    end_killed_runs(instance)
+    assert [status_of(instance, run_id) for run_id in at_work] == [started, started]
+
+
+def test_a_killed_run_of_materialize_is_ended_once_it_cannot_be_starting(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = begun(instance, dg.DagsterRunStatus.STARTED, MATERIALIZE, OURS)
+    end_killed_runs(instance)
+    assert status_of(instance, killed) is dg.DagsterRunStatus.STARTED
+    monkeypatch.setattr(automation, "LONGEST_START", -timedelta(minutes=1))
+    end_killed_runs(instance)
+    assert status_of(instance, killed) is dg.DagsterRunStatus.FAILURE
+
+
+def test_a_run_that_waits_for_the_lock_is_never_taken_for_a_dead_one() -> None:
+    assert timedelta(seconds=resources.LOCK_WAIT_SECONDS) < automation.LONGEST_START
 
 
 def tick(site: Site, instance: dg.DagsterInstance) -> list[Any]:

@@ -17,8 +17,9 @@ import pytest
 from pipelines import notify
 from pipelines.cli import main
 from pipelines.lock import run_lock
+from pipelines.notify import tell_failure
 from pipelines.settings import Settings
-from sources.bitrix24 import Bitrix24, PortalError
+from sources.bitrix24 import Bitrix24, PortalBusyError, PortalError, PortalUnreachableError, WebhookRefusedError
 from sources.stand_in.company import generate
 from tests.e2e.conftest import NOW, Site
 
@@ -156,6 +157,58 @@ def test_one_user_who_cannot_be_told_keeps_nobody_else_from_hearing(
     assert status == 1
     assert "did you mean" in sentence_of(stderr)
     assert [str(note["USER_ID"]) for note in site.portal.notifications] == ["5"]
+
+
+SILENT = [PortalUnreachableError, PortalBusyError, WebhookRefusedError]
+
+
+@pytest.mark.parametrize("kind", SILENT)
+def test_trouble_with_the_portal_is_told_to_the_chat_and_not_tried_through_the_portal(
+    failing: Callable[..., Site], chat: Chat, monkeypatch: pytest.MonkeyPatch, kind: type[PortalError]
+) -> None:
+    monkeypatch.setenv("ESTAFETA_NOTIFY_URL", chat.url)
+    site = failing(notify={"bitrix24_users": [3, 5]})
+    monkeypatch.setenv("BITRIX24_WEBHOOK_URL", site.portal.webhook)
+    site.portal.scopes.add("im")
+    tell_failure(Settings.load(site.file), "The portal did not do it.", kind.__name__)
+    assert [post["body"]["text"] for post in chat.taken] == ["Estafeta (northern): The portal did not do it."]
+    assert not site.portal.log
+    tell_failure(Settings.load(site.file), "A check failed.", "AuditFailedError")
+    assert len(site.portal.notifications) == 2
+
+
+def test_the_run_hands_on_what_kind_of_trouble_it_was(
+    failing: Callable[..., Site], chat: Chat, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def refuse(_: Settings) -> Bitrix24:
+        asked.append(1)
+        raise WebhookRefusedError("The portal refuses the webhook.")
+
+    site = failing(notify={"bitrix24_users": [3, 5]})
+    monkeypatch.setattr(Settings, "portal", refuse)
+    status, stderr = run(site, chat.url)
+    assert status == 1
+    assert sentence_of(stderr) == "The portal refuses the webhook."
+    assert len(chat.taken) == 1
+    assert len(asked) == 1, "the run's own, and none to tell anybody"
+
+
+@pytest.mark.parametrize("kind", SILENT)
+def test_the_first_user_who_cannot_be_told_because_the_portal_is_silent_is_the_last_one_tried(
+    failing: Callable[..., Site], monkeypatch: pytest.MonkeyPatch, kind: type[PortalError]
+) -> None:
+    tried = []
+
+    def silence(_: Settings) -> Bitrix24:
+        tried.append(1)
+        raise kind("The portal does not answer.")
+
+    site = failing(notify={"bitrix24_users": [3, 5, 7]})
+    monkeypatch.setattr(Settings, "portal", silence)
+    tell_failure(site.settings, "A check failed.", "AuditFailedError")
+    assert len(tried) == 1
 
 
 def closed_port() -> str:

@@ -17,6 +17,7 @@ from sources.bitrix24 import (
     RequestRefusedError,
     RightsLostError,
     ScopeMissingError,
+    WrongClockError,
     WrongTimeZoneError,
 )
 from sources.contracts import RATING_COLUMNS, ContractBrokenError, Process
@@ -194,6 +195,20 @@ def test_a_zone_is_compared_as_it_is_on_that_day(portal: StandInPortal, twist: T
     at_offset(twist, moment)
     with connect(portal, ZoneInfo("Europe/Berlin")) as client:
         assert client.now == datetime.fromisoformat(moment)
+
+
+def test_a_portal_more_than_a_day_ahead_of_the_host_is_refused(portal: StandInPortal, twist: Twist) -> None:
+    ahead = datetime.now(MOSCOW) + timedelta(days=1, hours=1)
+    at_offset(twist, ahead.isoformat())
+    with connect(portal) as client:
+        with pytest.raises(WrongClockError, match="too early") as caught:
+            client.now  # noqa: B018 - the clock is what is asked for
+        assert f"The portal's clock shows {ahead:%Y-%m-%d %H:%M}, this host's " in str(caught.value)
+        assert client.clock == ahead
+    nearly = datetime.now(MOSCOW) + timedelta(hours=23)
+    at_offset(twist, nearly.isoformat())
+    with connect(portal) as client:
+        assert client.now == nearly
 
 
 @pytest.mark.parametrize("moment", ["2026-03-10T12:00:00", "today"])
