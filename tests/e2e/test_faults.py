@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,20 +156,19 @@ def test_a_fault_at_any_request_leaves_the_vault_whole_or_as_before(
     quiet: tuple[dict[str, pa.Table], int],
     kind: FaultKind,
     step: int,
-    capsys: pytest.CaptureFixture[str],
+    record_property: Callable[[str, object], None],
 ) -> None:
     wanted, requests = quiet
     # Neighbouring kinds begin at different requests, so that together they meet every one.
     once = [Fault(kind, at=at) for at in range(1 + KINDS.index(kind) % step, requests + 1, step)]
     for_good = [Fault(kind, at=at, times=ALWAYS) for at in (1, requests // 2, requests)]
     passed = [assert_whole_or_as_before(reader, [fault], wanted) for fault in once + for_good]
-    with capsys.disabled():
-        print(f"\nfaults: {kind}: {len(passed)} cases, {sum(passed)} came through")
+    record_property("cases", (len(passed), sum(passed)))
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_mixtures_of_faults_leave_the_vault_whole_or_as_before(
-    reader: Reader, quiet: tuple[dict[str, pa.Table], int], seed: int, capsys: pytest.CaptureFixture[str]
+    reader: Reader, quiet: tuple[dict[str, pa.Table], int], seed: int, record_property: Callable[[str, object], None]
 ) -> None:
     wanted, requests = quiet
     chance = Random(seed)
@@ -180,8 +179,7 @@ def test_mixtures_of_faults_leave_the_vault_whole_or_as_before(
             for _ in range(chance.randint(2, 6))
         ]
         passed.append(assert_whole_or_as_before(reader, faults, wanted))
-    with capsys.disabled():
-        print(f"\nfaults: mixture {seed}: {len(passed)} cases, {sum(passed)} came through")
+    record_property("cases", (len(passed), sum(passed)))
     assert 0 < sum(passed) < len(passed)
 
 
