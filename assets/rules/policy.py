@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import combinations
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -135,25 +135,27 @@ class PolicyBook:
         )
         after = np.searchsorted(runs, day.to_numpy().astype("datetime64[s]"), side="right").clip(max=len(runs) - 1)
         seen_after = np.maximum(runs[after], day.to_numpy().astype("datetime64[s]"))
-        mode = version = None
-        for moment in (day, day - pd.Timedelta(days=1), pd.Series(seen_after, index=ratings.index)):
-            cases = pd.DataFrame(
-                {
-                    "process_key": ratings["process_key"],
-                    "rated_on": ratings["rated_on"],
-                    "tree_on": moment,
-                    "rater_department_id": organisation.departments_of(ratings["rater_id"], moment),
-                    "ratee_department_id": organisation.departments_of(ratings["ratee_id"], moment),
-                }
-            )
-            its_mode, its_version = self.resolve(cases, organisation, today)
-            if mode is None or version is None:
-                mode, version = its_mode, its_version
-                continue
-            is_stricter = its_mode.map(MODES.index).gt(mode.map(MODES.index))
-            mode, version = mode.where(~is_stricter, its_mode), version.where(~is_stricter, its_version)
-        assert mode is not None and version is not None  # noqa: S101, PT018 - there are three moments
+        mode, version = self._resolve_on(day, ratings, organisation, today)
+        for moment in (day - pd.Timedelta(days=1), pd.Series(seen_after, index=ratings.index)):
+            other_mode, other_version = self._resolve_on(moment, ratings, organisation, today)
+            is_stricter = other_mode.map(MODES.index).gt(mode.map(MODES.index))
+            mode, version = mode.where(~is_stricter, other_mode), version.where(~is_stricter, other_version)
         return mode, version
+
+    def _resolve_on(
+        self, days: pd.Series[Any], ratings: pd.DataFrame, organisation: Organisation, today: date
+    ) -> tuple[pd.Series[str], pd.Series[str]]:
+        """Mode and version of every rating if its people had been where they were on another day."""
+        cases = pd.DataFrame(
+            {
+                "process_key": ratings["process_key"],
+                "rated_on": ratings["rated_on"],
+                "tree_on": days,
+                "rater_department_id": organisation.departments_of(ratings["rater_id"], days),
+                "ratee_department_id": organisation.departments_of(ratings["ratee_id"], days),
+            }
+        )
+        return self.resolve(cases, organisation, today)
 
     def resolve(
         self, ratings: pd.DataFrame, organisation: Organisation, today: date
