@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -268,8 +268,9 @@ def ask(port: int, query: str, **variables: object) -> dict[str, Any]:
     return data
 
 
-@pytest.mark.slow
-def test_a_range_launched_from_the_pages_of_dagster_is_published(site: Site, home: Path) -> None:
+@contextmanager
+def pages(home: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """`dagster dev` over a DAGSTER_HOME: its port and its process; dagster.log beside the home."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -284,12 +285,7 @@ def test_a_range_launched_from_the_pages_of_dagster_is_published(site: Site, hom
             start_new_session=True,
         )
     try:
-        run_id = launched(port, server)
-        status = ""
-        deadline = time.monotonic() + 300
-        while status not in {"SUCCESS", "FAILURE", "CANCELED"} and time.monotonic() < deadline:
-            time.sleep(1)
-            status = ask(port, STATUS, run=run_id)["runOrError"]["status"]
+        yield port, server
     finally:
         os.killpg(server.pid, signal.SIGINT)
         try:
@@ -297,6 +293,17 @@ def test_a_range_launched_from_the_pages_of_dagster_is_published(site: Site, hom
         except subprocess.TimeoutExpired:
             os.killpg(server.pid, signal.SIGKILL)
             server.wait()
+
+
+@pytest.mark.slow
+def test_a_range_launched_from_the_pages_of_dagster_is_published(site: Site, home: Path) -> None:
+    with pages(home) as (port, server):
+        run_id = launched(port, server)
+        status = ""
+        deadline = time.monotonic() + 300
+        while status not in {"SUCCESS", "FAILURE", "CANCELED"} and time.monotonic() < deadline:
+            time.sleep(1)
+            status = ask(port, STATUS, run=run_id)["runOrError"]["status"]
     assert status == "SUCCESS", (home.parent / "dagster.log").read_text()
     assert_equal_to_truth(site)
 

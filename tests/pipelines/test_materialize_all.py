@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,7 +10,7 @@ import pytest
 from pipelines.definitions import build_defs
 from tests.e2e.conftest import Site
 from tests.e2e.test_truth import assert_equal_to_truth
-from tests.pipelines.test_automation import ROOT, ask, home, site
+from tests.pipelines.test_automation import ask, home, pages, site
 
 __all__ = ["home", "site"]
 
@@ -29,26 +24,13 @@ RUNS = "query { runsOrError { ... on Runs { results { runId status } } } }"
 
 @pytest.mark.slow
 def test_materialize_all_over_a_range_of_months_is_one_run_that_publishes(site: Site, home: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("dagster")), "dev", "-h", "127.0.0.1", "-p", str(port)]
-    with (home.parent / "dagster.log").open("w") as log:
-        server = subprocess.Popen(
-            [*command, "-w", str(ROOT / "workspace.yaml")],
-            env=os.environ | {"DAGSTER_HOME": str(home)},
-            cwd=home.parent,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
     keys = sorted(build_defs().resolve_asset_graph().materializable_asset_keys)
     params = {
         "assetSelection": [{"path": list(key.path)} for key in keys],
         "partitionNames": ["2026-10", "2026-11"],
     }
     runs: list[dict[str, str]] = []
-    try:
+    with pages(home) as (port, _):
         deadline = time.monotonic() + 400
         launched = False
         while time.monotonic() < deadline:
@@ -63,12 +45,5 @@ def test_materialize_all_over_a_range_of_months_is_one_run_that_publishes(site: 
                 continue
             if runs and all(run["status"] in {"SUCCESS", "FAILURE", "CANCELED"} for run in runs):
                 break
-    finally:
-        os.killpg(server.pid, signal.SIGINT)
-        try:
-            server.wait(60)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
     assert [run["status"] for run in runs] == ["SUCCESS"], (home.parent / "dagster.log").read_text()[-3000:]
     assert_equal_to_truth(site)
