@@ -1,7 +1,8 @@
 """Which months have to be read again.
 
-Belongs here: the watermark, the count probe and the sweep of each process, the months found and not read yet, the
-months that are destroyed. Does not belong here: reading ratings (`crm.py`), when somebody looks (`pipelines/`).
+Belongs here: the watermark, the count probe and the sweep of each process and of each group of tasks, the months found
+and not read yet, the months that are destroyed. Does not belong here: reading ratings (`crm.py`), when somebody looks
+(`pipelines/`).
 
 Three nets, each for what the one before lets through:
 
@@ -10,6 +11,9 @@ Three nets, each for what the one before lets through:
   and imports with an old time show there;
 * the sweep, once a day or when a count differs: ids and times of all elements against the vault, for edits with an
   old time and for a deletion and a restoration that cancel each other out.
+
+Closed tasks have the same nets but the probe: tasks of the groups changed since the last look, and once a day all that
+were closed in the months read so far. The first does not see a task that was deleted or moved out of its group.
 
 What they find is noted in the vault before anything is read and crossed out when it has been read, so a run that fails
 or is killed in between leaves the months to the next one.
@@ -31,7 +35,7 @@ from assets.periods import key_of, next_month
 from assets.rules.structure import find_duplicates, freeze_date
 from assets.terms import Terms
 from sources.bitrix24 import Bitrix24, ProcessOnPortal
-from sources.contracts import FIRST_PERIOD, RATING_COLUMNS, Process
+from sources.contracts import FIRST_PERIOD, RATING_COLUMNS, TASK_COLUMNS, Process
 from sources.vault import CURRENT, Vault, VaultError
 
 logger = logging.getLogger(__name__)
@@ -54,6 +58,10 @@ READING_COLUMNS = pa.schema(
     ]
 )
 """The vault dataset `reading`: how far each process has been looked at."""
+TASK_READING_COLUMNS = pa.schema(
+    [("group_id", pa.int64()), ("watermark", pa.timestamp("s", tz="UTC")), ("swept_on", pa.date32())]
+)
+"""The vault dataset `task_reading`: how far the tasks of each group have been looked at."""
 COVERAGE_COLUMNS = pa.schema([("process_key", pa.string()), ("period", pa.date32()), ("read_on", pa.date32())])
 """The vault dataset `coverage`: the portal's day on which each month of each process was last read."""
 PENDING_COLUMNS = pa.schema([("period", pa.date32())])
@@ -155,12 +163,71 @@ def find_changes(portal: Bitrix24, vault: Vault, terms: Terms, *, sweep: bool) -
         watermark = now.astimezone(UTC).replace(microsecond=0)
         row = (process.key, process.entity_type_id, watermark, last_id, elements, swept_on, digest)
         reading.append(dict(zip(READING_COLUMNS.names, row, strict=True)))
+    tasks = _find_task_changes(portal, vault, terms, sweep=sweep)
     # The months first: a run killed between the two writes finds them again.
-    add_pending(vault, found)
+    add_pending(vault, found | tasks.months)
+    if tasks.reading:
+        vault.write("task_reading", CURRENT, pa.Table.from_pylist(tasks.reading, TASK_READING_COLUMNS))
     configured = {process.key for process in terms.processes}
     reading += [row for key, row in known.items() if key not in configured]
     vault.write("reading", CURRENT, pa.Table.from_pylist(reading, READING_COLUMNS))
-    return Changes(sorted(pending(vault)), wants_sweep)
+    return Changes(sorted(pending(vault)), wants_sweep or tasks.wants_sweep)
+
+
+def task_groups(terms: Terms) -> list[int]:
+    """Workgroups whose closed tasks ask for ratings."""
+    return sorted({process.tasks.group_id for process in terms.processes if process.tasks})
+
+
+@dataclass(frozen=True)
+class _TaskChanges:
+    """What a look at closed tasks found.
+
+    Attributes:
+        months: changed.
+        wants_sweep: whether a group should be swept, and was not.
+        reading: rows to note, of `TASK_READING_COLUMNS`; none while no process names a group.
+    """
+
+    months: set[date]
+    wants_sweep: bool
+    reading: list[dict[str, Any]]
+
+
+def _find_task_changes(portal: Bitrix24, vault: Vault, terms: Terms, *, sweep: bool) -> _TaskChanges:
+    """Looks for months whose closed tasks are other ones than the vault holds, among the months read so far."""
+    groups = task_groups(terms)
+    if not groups:
+        return _TaskChanges(set(), False, [])
+    today = portal.now.date()
+    known = {row["group_id"]: row for row in _current(vault, "task_reading", TASK_READING_COLUMNS)}
+    # What was never read is not compared: whoever reads a month for the first time reads its tasks with it.
+    read = {period for _, period in coverage(vault)}
+    months = read if set(groups) - known.keys() else set()
+    looked_at = [group for group in groups if group in known]
+    wants_sweep = False
+    if looked_at and read:
+        held = _held_tasks(vault)
+        now = portal.changed_tasks(looked_at, min(known[group]["watermark"] for group in looked_at) - OVERLAP)
+        months = months | _differing_tasks(held[held["task_id"].isin(now.task_ids)], now.closed)
+        if any(known[group]["swept_on"] != today for group in looked_at):
+            if sweep:
+                shown = portal.closed_tasks(looked_at, min(read), max(read))
+                months = months | _differing_tasks(held[held["group_id"].isin(looked_at)], shown)
+            wants_sweep = not sweep
+    if months & read:
+        logger.info("portal: closed tasks changed in %s", ", ".join(map(key_of, sorted(months & read))))
+    watermark = portal.now.astimezone(UTC).replace(microsecond=0)
+    reading = [
+        {
+            "group_id": group,
+            "watermark": watermark,
+            "swept_on": today if sweep or group not in known else known[group]["swept_on"],
+        }
+        for group in groups
+    ]
+    reading += [row for group, row in known.items() if group not in groups]
+    return _TaskChanges((months & read) - forgotten(vault), wants_sweep, reading)
 
 
 def due_months(vault: Vault, terms: Terms, today: date, *, with_open: bool) -> list[date]:
@@ -339,13 +406,16 @@ def _write_pending(vault: Vault, months: set[date]) -> None:
 def _current(vault: Vault, dataset: str, columns: pa.Schema) -> list[dict[str, Any]]:
     if not vault.has(dataset, CURRENT):
         return []
-    table = vault.read(dataset, CURRENT)
-    if not set(columns.names) <= set(table.column_names):
+    rows: list[dict[str, Any]] = _columns_of(vault.read(dataset, CURRENT), dataset, columns.names).to_pylist()
+    return rows
+
+
+def _columns_of(table: pa.Table, dataset: str, names: list[str]) -> pa.Table:
+    if not set(names) <= set(table.column_names):
         raise VaultError(
             f"The vault's {dataset} was written by another version of Estafeta: see docs/operations.md, Upgrading."
         )
-    rows: list[dict[str, Any]] = table.select(columns.names).to_pylist()
-    return rows
+    return table.select(names).replace_schema_metadata(None)
 
 
 # --- comparing ----------------------------------------------------------------------------------------------------
@@ -353,11 +423,24 @@ def _current(vault: Vault, dataset: str, columns: pa.Schema) -> list[dict[str, A
 
 def _held(vault: Vault) -> pd.DataFrame:
     columns = ["process_key", "rating_id", "period", "updated_at", "is_deleted"]
-    columns += ["task_id", "task_setter_id", "task_executor_id"]
-    tables = [vault.read("raw", key).select(columns).replace_schema_metadata(None) for key in vault.periods("raw")]
+    columns += ["task_id", "task_setter_id", "task_executor_id", "task_title"]
+    tables = [_columns_of(vault.read("raw", key), "raw", columns) for key in vault.periods("raw")]
     empty = pa.schema([RATING_COLUMNS.field(column) for column in columns]).empty_table()
     held: pd.DataFrame = pa.concat_tables([empty, *tables]).to_pandas()
     return held
+
+
+def _held_tasks(vault: Vault) -> pd.DataFrame:
+    """Closed tasks that the vault knows of and does not count as deleted."""
+    tables = [_columns_of(vault.read("task", key), "task", TASK_COLUMNS.names) for key in vault.periods("task")]
+    held: pd.DataFrame = pa.concat_tables([TASK_COLUMNS.empty_table(), *tables]).to_pandas()
+    return held[~held["is_deleted"].to_numpy(dtype=bool)]
+
+
+def _differing_tasks(held: pd.DataFrame, shown: pa.Table) -> set[date]:
+    """Months of rows that only one side has: a task closed, reopened, moved, renamed, or done by somebody else."""
+    both = pd.concat([frame for frame in (held, shown.to_pandas()) if not frame.empty] or [held])
+    return set(both.drop_duplicates(keep=False)["period"])
 
 
 def _differing(held: pd.DataFrame, shown: pa.Table, since: datetime | None = None) -> set[date]:
@@ -388,17 +471,13 @@ def _living(shown: pa.Table, process: str, dead: pd.MultiIndex) -> pa.Table:
 
 
 def _reassigned(held: pd.DataFrame, portal: Bitrix24) -> set[date]:
-    """Months with ratings whose linked task has another setter or executor than when it was read."""
+    """Months with ratings whose linked task has another setter, executor or title than when it was read."""
     linked = held[held["task_id"].ne(0) & ~held["is_deleted"].to_numpy(dtype=bool)]
     tasks = portal.tasks(linked["task_id"].unique().tolist())
-    people = {task.id: (task.setter_id, task.executor_id) for task in tasks}
-    now = [people.get(task, (0, 0)) for task in linked["task_id"]]
-    differs = [
-        pair != before
-        for pair, before in zip(
-            now, zip(linked["task_setter_id"], linked["task_executor_id"], strict=True), strict=True
-        )
-    ]
+    shown = {task.id: (task.setter_id, task.executor_id, task.title) for task in tasks}
+    held_columns = ["task_setter_id", "task_executor_id", "task_title"]
+    before = linked[held_columns].itertuples(index=False, name=None)
+    differs = [shown.get(task, (0, 0, "")) != read for task, read in zip(linked["task_id"], before, strict=True)]
     return set(linked.loc[differs, "period"])
 
 

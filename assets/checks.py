@@ -10,20 +10,24 @@ behind it runs. Only rule names and counts reach metadata: results are BOOLEAN_O
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pandas as pd
+import pyarrow.compute as pc
 
 from assets.crm import read_months
 from assets.guard import guarded
-from assets.marts import MARTS
-from assets.release import RELEASED_COLUMNS
+from assets.marts import MART_SPECS
+from assets.release import RELEASED_COLUMNS, RELEASED_OBLIGATION_COLUMNS
 from assets.rules.policy import MODES
 from assets.rules.structure import EXCLUSION_CODES
-from assets.star import DIMENSIONS, FACTS
+from assets.star import DIMENSION_SPECS, FACT_SPECS, source_of
 from sources.vault import CURRENT, Vault
 from warehouse_sql.warehouse import PublishedTable, Session, Warehouse, table
+
+if TYPE_CHECKING:
+    from great_expectations.core.batch_definition import BatchDefinition
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +80,8 @@ def _true(name: str, column: str) -> Rule:
     return _one_of(name, column, [True])
 
 
+_SCOPE_IS_OPEN = _one_of("scope_is_open", "scope", ["open"])
+
 FACT_SELECT = """
     process_key, rating_id, rater_key, score, exclusion_code, mode, comment_level,
     is_counted = (exclusion_code = '') AS counted_agrees,
@@ -85,6 +91,9 @@ FACT_SELECT = """
     ratee_id = 0 OR ratee_sk != 0 AS ratee_is_known,
     process_key IN (SELECT process_key FROM stg.dwh_dim_process) AS process_is_known,
     policy_version IN (SELECT policy_version FROM stg.dwh_dim_policy) AS policy_is_known,
+    reason_code = '' OR reason_code IN (SELECT reason_code FROM stg.dwh_dim_reason) AS reason_is_known,
+    hasAll((SELECT groupArray(rule_code) FROM stg.dwh_dim_rule),
+        arrayFilter(code -> code != '', splitByChar(',', comment_rules))) AS rules_are_known,
     NOT has({months:Array(UInt32)}, toYYYYMM(period)) OR (process_key, rating_id, mode) IN
         (SELECT process_key, rating_id, mode FROM stg.released_rating) AS is_released
 """
@@ -102,8 +111,36 @@ FACT_RULES = (
     _true("ratee_has_a_version", "ratee_is_known"),
     _true("process_is_in_dim_process", "process_is_known"),
     _true("policy_is_in_dim_policy", "policy_is_known"),
+    _true("reason_is_in_dim_reason", "reason_is_known"),
+    _true("comment_rules_are_in_dim_rule", "rules_are_known"),
     _true("row_was_released_by_the_policy", "is_released"),
 )
+
+BRIDGE_SELECT = """
+    process_key, rating_id, reason_code,
+    abs(sum(weight) OVER (PARTITION BY process_key, rating_id) - 1) < 0.000001 AS weights_add_up,
+    (process_key, rating_id, period) IN (SELECT process_key, rating_id, period FROM stg.dwh_fct_rating) AS is_a_fact,
+    reason_code IN (SELECT reason_code FROM stg.dwh_dim_reason) AS reason_is_known
+"""
+
+OBLIGATION_SELECT = """
+    process_key, period, rater_id, ratee_id, task_id, mode,
+    multiIf(
+        status = 'fulfilled', waiver = '' AND rating_id != 0,
+        status = 'missed', waiver = '' AND rating_id = 0,
+        status = 'waived', waiver IN ('left', 'below_minimum', 'task_deleted') AND rating_id = 0,
+        false
+    ) AS status_agrees,
+    period = toStartOfMonth(period) AND period = toStartOfMonth(expected_on) AS period_is_month,
+    process_key IN (SELECT process_key FROM stg.dwh_dim_process)
+        AND policy_version IN (SELECT policy_version FROM stg.dwh_dim_policy) AS members_are_known,
+    NOT has({months:Array(UInt32)}, toYYYYMM(period)) OR (process_key, period, rater_id, ratee_id, task_id, mode) IN
+        (SELECT process_key, period, rater_id, ratee_id, task_id, mode FROM stg.released_obligation) AS is_released,
+    NOT has({months:Array(UInt32)}, toYYYYMM(period)) OR (mode, process_key, rating_id) NOT IN
+        (SELECT 'open', process_key, rating_id FROM stg.hr_fct_rating WHERE mode != 'open') AS is_as_open_as_its_rating
+"""
+
+PAIR = ("scope", "period_from", "process_key", "rater_department_id", "ratee_department_id")
 
 SUITES = {
     ("dwh", "dim_process"): Suite(
@@ -136,6 +173,29 @@ SUITES = {
     ("hr", "fct_rating"): Suite(
         table("hr", "fct_rating"), FACT_SELECT, (*FACT_RULES, _one_of("mode_is_named", "mode", ["open", "named_to_hr"]))
     ),
+    ("dwh", "bridge_rating_reason"): Suite(
+        table("dwh", "bridge_rating_reason"),
+        BRIDGE_SELECT,
+        (
+            _unique("reason_of_a_rating_stands_once", "process_key", "rating_id", "reason_code"),
+            _true("weights_of_a_rating_add_up_to_1", "weights_add_up"),
+            _true("rating_is_in_fct_rating", "is_a_fact"),
+            _true("reason_is_in_dim_reason", "reason_is_known"),
+        ),
+    ),
+    ("hr", "fct_obligation"): Suite(
+        table("hr", "fct_obligation"),
+        OBLIGATION_SELECT,
+        (
+            _unique("obligation_stands_once", "process_key", "period", "rater_id", "ratee_id", "task_id"),
+            _true("status_waiver_and_rating_agree", "status_agrees"),
+            _one_of("mode_is_named", "mode", ["open", "named_to_hr"]),
+            _true("period_is_month_of_closing", "period_is_month"),
+            _true("process_and_policy_are_in_their_dimensions", "members_are_known"),
+            _true("row_was_released_by_the_policy", "is_released"),
+            _true("row_is_no_more_open_than_its_rating", "is_as_open_as_its_rating"),
+        ),
+    ),
     ("hr", "fct_rating_event"): Suite(
         table("hr", "fct_rating_event"),
         "process_key, rating_id, event_number, event, mode, new_score, "
@@ -153,11 +213,10 @@ SUITES = {
         table("mart", "department_pair"),
         "scope, period_from, process_key, rater_department_id, ratee_department_id, rater_band, mean_score, "
         "scope = 'open' OR (isNull(ratings) AND isNull(share_of_fives) AND isNull(coverage) "
-        "AND isNull(explained_share) AND rater_band != '1-3') AS hides_counts",
+        "AND isNull(explained_share) AND isNull(mean_score_all) AND isNull(share_of_fives_all) "
+        "AND isNull(unexplained_share) AND rater_band != '1-3') AS hides_counts",
         (
-            _unique(
-                "pair_stands_once", "scope", "period_from", "process_key", "rater_department_id", "ratee_department_id"
-            ),
+            _unique("pair_stands_once", *PAIR),
             _between("mean_score_is_between_1_and_5", "mean_score", 1, 5),
             _one_of("rater_band_is_known", "rater_band", BANDS),
             _true("hidden_rows_show_no_counts", "hides_counts"),
@@ -171,16 +230,46 @@ SUITES = {
             _one_of("rater_band_is_known", "rater_band", BANDS),
         ),
     ),
-    ("mart", "comment_feed"): Suite(
-        table("mart", "comment_feed"), "scope", (_one_of("scope_is_open", "scope", ["open"]),)
+    ("mart", "coverage"): Suite(
+        table("mart", "coverage"),
+        "scope, period_from, process_key, rater_department_id, ratee_department_id, "
+        "ifNull(coverage BETWEEN 0 AND 1, true) AND ifNull(timeliness BETWEEN 0 AND 1, true) AS are_shares, "
+        "expected = fulfilled + missed + waived_left + waived_below_minimum + waived_task_deleted AS adds_up",
+        (
+            _unique("pair_stands_once", *PAIR),
+            _true("coverage_and_timeliness_are_shares", "are_shares"),
+            _true("every_expected_rating_has_its_status", "adds_up"),
+        ),
     ),
+    ("mart", "reason"): Suite(
+        table("mart", "reason"),
+        "scope, period_from, process_key, rater_department_id, ratee_department_id, reason_code, "
+        "abs(sum(form_weight + auto_weight) OVER (PARTITION BY scope, period_from, process_key, rater_department_id, "
+        "ratee_department_id) - low_ratings) < 0.001 AS weights_add_up",
+        (
+            _unique("reason_stands_once", *PAIR, "reason_code"),
+            _true("weights_add_up_to_ratings", "weights_add_up"),
+        ),
+    ),
+    ("mart", "rule_violation"): Suite(
+        table("mart", "rule_violation"),
+        "scope, period_from, process_key, rater_department_id, rule_code, severity, "
+        "severity = 'info' OR ratings <= low_ratings AS is_a_share",
+        (
+            _unique("rule_stands_once", "scope", "period_from", "process_key", "rater_department_id", "rule_code"),
+            _one_of("severity_is_known", "severity", ["violation", "weak", "info"]),
+            _true("only_lowered_scores_break_rules", "is_a_share"),
+        ),
+    ),
+    ("mart", "comment_queue"): Suite(table("mart", "comment_queue"), "scope", (_SCOPE_IS_OPEN,)),
+    ("mart", "comment_feed"): Suite(table("mart", "comment_feed"), "scope", (_SCOPE_IS_OPEN,)),
 }
 
 ROWS_ADD_UP = "no_released_row_is_lost"
 """Facts only: the copy holds as many rows of the touched months as the vault released."""
 
 
-def _stage_check(name: str, assets: Sequence[dg.AssetsDefinition]) -> dg.AssetChecksDefinition:
+def _stage_check(name: str, assets: Sequence[dg.AssetSpec]) -> dg.AssetChecksDefinition:
     """One blocking multi-check over the suites of sibling assets."""
     suites = [SUITES[path] for path in ((asset.key.path[0], asset.key.path[1]) for asset in assets) if path in SUITES]
     specs = [
@@ -197,9 +286,10 @@ def _stage_check(name: str, assets: Sequence[dg.AssetsDefinition]) -> dg.AssetCh
         vault: dg.ResourceParam[Vault],
     ) -> Iterator[dg.AssetCheckResult]:
         broken: list[str] = []
+        frames = frames_for_suites()
         with warehouse.session(name) as db:
             for suite in suites:
-                for verdict in _verdicts(suite, db, vault):
+                for verdict in _verdicts(suite, db, vault, frames):
                     if not verdict.passed:
                         broken.append(f"{suite.target.full_name} breaks {verdict.check_name}")
                     yield verdict
@@ -216,11 +306,11 @@ def _rule_names(suite: Suite) -> list[str]:
     return [*names, ROWS_ADD_UP] if suite.target.rebuilt == "periods" else names
 
 
-def _verdicts(suite: Suite, db: Session, vault: Vault) -> Iterator[dg.AssetCheckResult]:
+def _verdicts(suite: Suite, db: Session, vault: Vault, frames: "BatchDefinition[Any]") -> Iterator[dg.AssetCheckResult]:
     target = suite.target
-    months = {"months": [int(key.replace("-", "")) for key in vault.periods("released")]}
+    months = {"months": [int(key.replace("-", "")) for key in vault.periods(source_of(target))]}
     frame = db.query(f"SELECT {suite.select} FROM {target.staged}", months).to_pandas()  # noqa: S608 - names are ours
-    for rule, passed in run_suite(suite, frame).items():
+    for rule, passed in run_suite(suite, frame, frames).items():
         yield _result(target, rule, passed, rows=len(frame))
     if target.rebuilt == "periods":
         counts = _released_and_staged(suite, db, vault)
@@ -228,17 +318,10 @@ def _verdicts(suite: Suite, db: Session, vault: Vault) -> Iterator[dg.AssetCheck
     logger.info("audit: %s: %d rules over %d rows", target.full_name, len(_rule_names(suite)), len(frame))
 
 
-def run_suite(suite: Suite, frame: pd.DataFrame) -> dict[str, bool]:
-    """Validates a frame with Great Expectations.
-
-    Returns:
-        Verdict by rule name. A rule that could not be evaluated counts as broken.
-    """
-    if frame.empty:
-        return {rule.name: True for rule in suite.rules}
+def frames_for_suites() -> "BatchDefinition[Any]":
+    """What suites validate a frame through; making it costs more than most suites, so an audit makes one."""
     # 3 to 8 s of import: paid by the step that audits, never by a code location that loads.
     import great_expectations as gx
-    import great_expectations.expectations as gxe
     from great_expectations.data_context.types.base import (
         DataContextConfig,
         InMemoryStoreBackendDefaults,
@@ -254,18 +337,28 @@ def run_suite(suite: Suite, frame: pd.DataFrame) -> dict[str, bool]:
             analytics_enabled=False,
         ),
     )
+    return (
+        context.data_sources.add_pandas("copy").add_dataframe_asset("table").add_batch_definition_whole_dataframe("all")
+    )
+
+
+def run_suite(suite: Suite, frame: pd.DataFrame, frames: "BatchDefinition[Any]") -> dict[str, bool]:
+    """Validates a frame with Great Expectations.
+
+    Returns:
+        Verdict by rule name. A rule that could not be evaluated counts as broken.
+    """
+    if frame.empty:
+        return {rule.name: True for rule in suite.rules}
+    import great_expectations as gx
+    import great_expectations.expectations as gxe
+
     gx_suite = gx.ExpectationSuite(name=suite.target.full_name)
     for rule in suite.rules:
         expectation = rule.build(gxe)
         expectation.meta = {"rule": rule.name}
         gx_suite.add_expectation(expectation)
-    batch = (
-        context.data_sources.add_pandas("copy")
-        .add_dataframe_asset(suite.target.full_name)
-        .add_batch_definition_whole_dataframe("all")
-        .get_batch({"dataframe": frame})
-    )
-    report = batch.validate(gx_suite, result_format="BOOLEAN_ONLY")
+    report = frames.get_batch({"dataframe": frame}).validate(gx_suite, result_format="BOOLEAN_ONLY")
     verdicts = {
         result.expectation_config.meta["rule"]: bool(result.success)
         for result in report.results
@@ -275,15 +368,22 @@ def run_suite(suite: Suite, frame: pd.DataFrame) -> dict[str, bool]:
 
 
 def _released_and_staged(suite: Suite, db: Session, vault: Vault) -> dict[str, int]:
-    keys = vault.periods("released")
-    if suite.target.name == "fct_rating_event":
+    target = suite.target
+    keys = vault.periods(source_of(target))
+    if target.name == "fct_rating_event":
         rows = vault.read("released_event", CURRENT)
+    elif target.name == "fct_obligation":
+        rows = read_months(vault, "released_obligation", keys, RELEASED_OBLIGATION_COLUMNS)
     else:
         rows = read_months(vault, "released", keys, RELEASED_COLUMNS)
-    modes = ["open"] if suite.target.database == "dwh" else ["open", "named_to_hr"]
-    released_rows = sum(1 for mode in rows["mode"].to_pylist() if mode in modes)
+    if target.database == "dwh":
+        rows = rows.filter(pc.equal(rows["mode"], "open"))
+    released_rows = len(rows)
+    if target.name == "bridge_rating_reason":
+        tagged = rows.filter(pc.not_equal(rows["reason_codes"], ""))
+        released_rows = len(tagged) + (pc.sum(pc.count_substring(tagged["reason_codes"], ",")).as_py() or 0)
     staged = db.rows(
-        f"SELECT count() AS n FROM {suite.target.staged} "  # noqa: S608 - names are ours
+        f"SELECT count() AS n FROM {target.staged} "  # noqa: S608 - names are ours
         "WHERE toYYYYMM(period) IN {months:Array(UInt32)}",
         {"months": [int(key.replace("-", "")) for key in keys]},
     )
@@ -300,9 +400,9 @@ def _result(target: PublishedTable, rule: str, passed: bool, **counts: int) -> d
     )
 
 
-dimensions_audit = _stage_check("dimensions_audit", DIMENSIONS)
-facts_audit = _stage_check("facts_audit", FACTS)
-marts_audit = _stage_check("marts_audit", MARTS)
+dimensions_audit = _stage_check("dimensions_audit", DIMENSION_SPECS)
+facts_audit = _stage_check("facts_audit", FACT_SPECS)
+marts_audit = _stage_check("marts_audit", MART_SPECS)
 
 CHECKS = [dimensions_audit, facts_audit, marts_audit]
 STEPS = ("inputs", "dimensions_audit", "facts_audit", "marts_audit")

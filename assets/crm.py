@@ -1,4 +1,4 @@
-"""Portal to vault: people as they are today, and the ratings of the months asked for.
+"""Portal to vault: people as they are today, and the ratings and closed tasks of the months asked for.
 
 Belongs here: fetching, telling deleted from hidden, writing snapshots. Does not belong here: whether a rating counts
 (`ratings.py`), what may leave (`release.py`).
@@ -18,12 +18,18 @@ import pyarrow.compute as pc
 from assets import changes
 from assets.guard import guarded
 from assets.periods import MONTHS, ONE_RUN, key_of, months_asked, period_of
-from assets.rules.deletions import missing, refuse_lost_departments, refuse_mass_deletion, refuse_mass_dismissal
+from assets.rules.deletions import (
+    missing,
+    refuse_lost_departments,
+    refuse_lost_tasks,
+    refuse_mass_deletion,
+    refuse_mass_dismissal,
+)
 from assets.rules.events import observe
 from assets.rules.organisation import NO_END, department_versions, employee_versions
 from assets.terms import Terms
 from sources.bitrix24 import Bitrix24, ProcessOnPortal, RightsLostError
-from sources.contracts import RATING_COLUMNS, Department
+from sources.contracts import RATING_COLUMNS, TASK_COLUMNS, Department
 from sources.vault import CURRENT, Vault, VaultError
 from warehouse_sql.warehouse import Warehouse
 
@@ -90,7 +96,7 @@ portal_ratings = dg.AssetSpec(
     ["bitrix24", "ratings"],
     group_name="crm",
     kinds={"bitrix24"},
-    description="Elements of the rating smart processes and the tasks they link to, in Bitrix24.",
+    description="Elements of the rating smart processes, the tasks they link to and those of workgroups, in Bitrix24.",
 )
 
 
@@ -250,6 +256,7 @@ def raw(
             "dagster/row_count": reading.ratings,
             "deleted": reading.deleted,
             "events": reading.events,
+            "closed_tasks": reading.tasks,
             "requests": portal.requests,
         }
     )
@@ -263,11 +270,13 @@ class Reading:
         ratings: ratings of the months, deleted ones included.
         deleted: of them deleted.
         events: what happened since the last reading.
+        tasks: closed tasks of the months, deleted ones included; one that several people did counts for each.
     """
 
     ratings: int
     deleted: int
     events: int
+    tasks: int
 
 
 def read_ratings(
@@ -284,7 +293,7 @@ def read_ratings(
 
     Raises:
         ForgottenMonthError: one of the months is destroyed.
-        MassDeletionError: too many ratings vanished at once.
+        MassDeletionError: too many ratings or closed tasks vanished at once.
         PortalError: the portal could not be read in full; nothing was written.
     """
     destroyed = changes.forgotten(vault) & set(months)
@@ -307,14 +316,18 @@ def read_ratings(
     ratings = _with_vanished(living, months, portal, described, vault, terms, accept=accept_deletions)
     ratings = _with_tasks(ratings, portal)
     snapshots, elsewhere = _snapshots(vault, ratings, months)
+    tasks, tasks_elsewhere = _task_snapshots(portal, vault, terms, months, accept=accept_deletions)
     # Pending until they are published: whatever cuts this run short, the next one takes these months again.
-    changes.add_pending(vault, {*months, *map(period_of, snapshots), *elsewhere})
+    changes.add_pending(vault, {*months, *map(period_of, {*snapshots, *tasks}), *elsewhere, *tasks_elsewhere})
     # The log before the snapshots: observing twice finds nothing new, and an event that is not logged is lost.
     events = _log_events(vault, ratings, months, terms, portal.now)
     for key, rows in snapshots.items():
         vault.write("raw", key, rows)
+    for key, rows in tasks.items():
+        vault.write("task", key, rows)
     changes.note_read(vault, terms, months, read_on)
-    return Reading(len(ratings), pc.sum(ratings["is_deleted"]).as_py() or 0, events)
+    closed = sum(len(tasks[key_of(month)]) for month in months if key_of(month) in tasks)
+    return Reading(len(ratings), pc.sum(ratings["is_deleted"]).as_py() or 0, events, closed)
 
 
 def department_levels(departments: list[Department]) -> dict[int, int]:
@@ -458,15 +471,76 @@ def _identities(frame: pd.DataFrame) -> pd.MultiIndex:
 
 
 def _with_tasks(ratings: pa.Table, portal: Bitrix24) -> pa.Table:
-    """Fills in who set and who executed the linked tasks."""
-    linked = pc.unique(ratings["task_id"]).to_pylist()
-    tasks = portal.tasks([task for task in linked if task])
-    setter = {task.id: task.setter_id for task in tasks}
-    executor = {task.id: task.executor_id for task in tasks}
-    ids = ratings["task_id"].to_pandas()
-    for column, values in (("task_setter_id", setter), ("task_executor_id", executor)):
-        filled = ids.map(values).fillna(0).astype("int64")
-        at = ratings.schema.get_field_index(column)
-        ratings = ratings.set_column(at, RATING_COLUMNS.field(column), pa.array(filled, pa.int64()))
-    logger.info("portal: %d linked tasks, %d of them visible", len([task for task in linked if task]), len(tasks))
+    """Fills in who set and who executed the linked tasks, and what they are called."""
+    linked = [task for task in pc.unique(ratings["task_id"]).to_pylist() if task]
+    tasks = portal.tasks(linked)
+    place = pc.index_in(ratings["task_id"], pa.array([task.id for task in tasks], pa.int64()))
+    for column, values, unknown in (
+        ("task_setter_id", [task.setter_id for task in tasks], 0),
+        ("task_executor_id", [task.executor_id for task in tasks], 0),
+        ("task_title", [task.title for task in tasks], ""),
+    ):
+        expected = RATING_COLUMNS.field(column)
+        filled = pa.array(values, expected.type).take(place.combine_chunks()).fill_null(unknown)
+        ratings = ratings.set_column(ratings.schema.get_field_index(column), expected, filled)
+    logger.info("portal: %d linked tasks, %d of them visible", len(linked), len(tasks))
     return ratings
+
+
+def _task_snapshots(
+    portal: Bitrix24, vault: Vault, terms: Terms, months: list[date], *, accept: bool
+) -> tuple[dict[str, pa.Table], set[date]]:
+    """Closed tasks of the months asked for, and the other months with tasks closed again at another time taken out.
+
+    A task stands in one month only: the one in which it was closed last. One that the list of its month no longer
+    shows is asked for by id: it was opened again, closed in another month or moved to another group, and is not
+    expected to be rated any more, or not there; or it is not shown at all, and was deleted.
+
+    Returns:
+        (snapshots to write by month, months that tasks moved to and that no run has read).
+    """
+    groups = changes.task_groups(terms)
+    if not groups:
+        return {}, set()
+    fresh = portal.closed_tasks(groups, months[0], months[-1])
+    asked, written = {key_of(period) for period in months}, vault.periods("task")
+    held = read_months(vault, "task", written, TASK_COLUMNS)
+    # Tasks of a group that left the configuration did not vanish from the portal: they wait unchanged.
+    is_here = pc.and_(
+        pc.is_in(held["group_id"], pa.array(groups, pa.int64())),
+        pc.is_in(held["period"], pa.array(months, pa.date32())),
+    )
+    here = held.filter(is_here)
+    live = _task_ids(here.filter(pc.invert(here["is_deleted"])))
+    absent = live - _task_ids(fresh)
+    now = portal.tasks_now(sorted(absent))
+    vanished = absent - now.task_ids
+    if not accept:
+        refuse_lost_tasks(len(live), len(vanished))
+    moved = now.closed.filter(pc.is_in(now.closed["group_id"], pa.array(groups, pa.int64())))
+    shown = pa.concat_tables([fresh, moved])
+    is_gone = pc.or_(_among(here, vanished), pc.and_(here["is_deleted"], pc.invert(_among(here, _task_ids(shown)))))
+    gone = here.filter(is_gone)
+    at = TASK_COLUMNS.get_field_index("is_deleted")
+    gone = gone.set_column(at, TASK_COLUMNS.field(at), pa.repeat(True, len(gone)))
+    elsewhere = held.filter(pc.invert(_among(held, _task_ids(shown) | _task_ids(here))))
+    tasks = pa.concat_tables([shown, gone, elsewhere])
+    tasks = tasks.sort_by([("task_id", "ascending"), ("executor_id", "ascending")])
+    logger.info("portal: %d closed tasks, %d requests so far", len(_task_ids(fresh)), portal.requests)
+    snapshots: dict[str, pa.Table] = {}
+    for key in sorted({*asked, *written}):
+        rows = tasks.filter(pc.equal(tasks["period"], pa.scalar(period_of(key), pa.date32()))).combine_chunks()
+        before = held.filter(pc.equal(held["period"], pa.scalar(period_of(key), pa.date32())))
+        # As with ratings: a month that never had tasks gets no snapshot, a month that was emptied an empty one.
+        if (key in asked and (rows.num_rows or key in written)) or not rows.equals(before):
+            snapshots[key] = rows
+    periods = pc.unique(tasks["period"]).to_pylist()
+    return snapshots, {month for month in periods if key_of(month) not in {*asked, *written}}
+
+
+def _task_ids(tasks: pa.Table) -> set[int]:
+    return set(tasks["task_id"].to_pylist())
+
+
+def _among(tasks: pa.Table, task_ids: set[int]) -> pa.ChunkedArray:
+    return pc.is_in(tasks["task_id"], pa.array(sorted(task_ids), pa.int64()))

@@ -10,120 +10,102 @@ arrives after the freeze must not make a row appear later, which would show that
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
-from assets.building import building, described
-from assets.crm import OWNERS
+from assets.building import build, spec
 from assets.guard import guarded
 from assets.periods import MONTHS, ONE_RUN
 from assets.release import policy_digest
 from assets.rules.disclosure import METHOD
-from assets.star import STAR
+from assets.star import DIMENSION_SPECS, FACT_SPECS
 from assets.terms import Terms
 from sources.bitrix24 import Bitrix24
 from sources.vault import CURRENT, Vault
-from warehouse_sql.warehouse import Session, Warehouse, table
+from warehouse_sql.warehouse import PublishedTable, Session, Warehouse, table
 
 logger = logging.getLogger(__name__)
 
 CHECKS_PASSED = "k,rounding,clamp"
 
 
-@dg.asset(
-    key=["mart", "department_pair"],
-    deps=STAR,
-    group_name="mart",
-    owners=OWNERS,
-    kinds={"clickhouse", "sql"},
-    description="Department pairs: open scope exact by month, hidden scope as released by quarter.",
-    partitions_def=MONTHS,
-    backfill_policy=ONE_RUN,
+STAR_SPECS = (*DIMENSION_SPECS, *FACT_SPECS)
+COVERAGE = spec("mart", "coverage", "Expected ratings and how many were given; open scope.", STAR_SPECS)
+MART_SPECS = (
+    COVERAGE,
+    spec(
+        "mart",
+        "department_pair",
+        "Department pairs: open scope exact by month, hidden scope as released by quarter.",
+        [*STAR_SPECS, COVERAGE],
+    ),
+    spec("mart", "reason", "Reasons of lowered scores; open scope.", STAR_SPECS),
+    spec("mart", "rule_violation", "Comment rules that ratings break; open scope.", STAR_SPECS),
+    spec("mart", "comment_queue", "Comments to send back or to learn from; open scope.", STAR_SPECS),
+    spec("mart", "comment_feed", "Comments of open ratings, as written.", STAR_SPECS),
+    spec(
+        "mart",
+        "rating_block",
+        "Released ratee blocks of hidden ratings; a row is written once and never changed.",
+        STAR_SPECS,
+        by_sql=False,
+    ),
 )
+
+
+@dg.multi_asset(name="marts", specs=MART_SPECS, partitions_def=MONTHS, backfill_policy=ONE_RUN)
 @guarded
-def department_pair(
+def marts(
     context: dg.AssetExecutionContext,
     warehouse: dg.ResourceParam[Warehouse],
     vault: dg.ResourceParam[Vault],
     portal: dg.ResourceParam[Bitrix24],
     terms: dg.ResourceParam[Terms],
-) -> dg.MaterializeResult[None]:
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Rebuilds the open scope of all marts and adds hidden windows that were never released."""
+    today = portal.now.date()
+    yield from build(
+        context,
+        warehouse,
+        "marts",
+        MART_SPECS,
+        {
+            ("mart", "coverage"): lambda db, target: db.fill(target, {"today": today}),
+            ("mart", "department_pair"): lambda db, target: _fill_pairs(db, target, vault, terms, today),
+            ("mart", "rating_block"): lambda db, target: _fill_blocks(db, target, vault, terms, today),
+        },
+    )
+
+
+def _fill_pairs(db: Session, target: PublishedTable, vault: Vault, terms: Terms, today: date) -> None:
     """Rebuilds the open scope and adds hidden quarters that were never released."""
-    target = table("mart", "department_pair")
     versions = sorted(vault.read("departments", CURRENT).to_pylist(), key=lambda row: row["valid_from"])
     names = {row["department_id"]: row["name"] for row in versions}
-    with building(context, warehouse, target) as db:
-        db.fill(target)
-        windows = _new_windows(db, vault, "department_pair")
-        rows = [
-            {"scope": "hidden"}
-            | row
-            | {
-                "rater_department": names.get(row["rater_department_id"], ""),
-                "ratee_department": names.get(row["ratee_department_id"], ""),
-            }
-            for row in _in_windows(vault.read("released_pair", CURRENT).to_pylist(), windows, "period_from")
-        ]
-        _publish_hidden(db, target.staged, "department_pair", rows, windows, portal.now.date(), terms)
-        return described(db, target)
+    db.fill(target)
+    windows = _new_windows(db, vault, "department_pair")
+    rows = [
+        {"scope": "hidden"}
+        | row
+        | {
+            "rater_department": names.get(row["rater_department_id"], ""),
+            "ratee_department": names.get(row["ratee_department_id"], ""),
+        }
+        for row in _in_windows(vault.read("released_pair", CURRENT).to_pylist(), windows, "period_from")
+    ]
+    _publish_hidden(db, target.staged, "department_pair", rows, windows, today, terms)
 
 
-@dg.asset(
-    key=["mart", "rating_block"],
-    deps=STAR,
-    group_name="mart",
-    owners=OWNERS,
-    kinds={"clickhouse"},
-    description="Released ratee blocks of hidden ratings; a row is written once and never changed.",
-    partitions_def=MONTHS,
-    backfill_policy=ONE_RUN,
-)
-@guarded
-def rating_block(
-    context: dg.AssetExecutionContext,
-    warehouse: dg.ResourceParam[Warehouse],
-    vault: dg.ResourceParam[Vault],
-    portal: dg.ResourceParam[Bitrix24],
-    terms: dg.ResourceParam[Terms],
-) -> dg.MaterializeResult[None]:
+def _fill_blocks(db: Session, target: PublishedTable, vault: Vault, terms: Terms, today: date) -> None:
     """Adds blocks of months that were never released."""
-    target = table("mart", "rating_block")
-    today = portal.now.date()
     stamp = {"policy_version": policy_digest(terms.policy), "released_at": today}
-    with building(context, warehouse, target) as db:
-        windows = _new_windows(db, vault, "rating_block")
-        blocks = vault.read("released_block", CURRENT).to_pylist()
-        rows = [row | stamp for row in _in_windows(blocks, windows, "block_from")]
-        _publish_hidden(db, target.staged, "rating_block", rows, windows, today, terms)
-        return described(db, target)
-
-
-@dg.asset(
-    key=["mart", "comment_feed"],
-    deps=STAR,
-    group_name="mart",
-    owners=OWNERS,
-    kinds={"clickhouse", "sql"},
-    description="Comments of open ratings, as written.",
-    partitions_def=MONTHS,
-    backfill_policy=ONE_RUN,
-)
-@guarded
-def comment_feed(
-    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
-) -> dg.MaterializeResult[None]:
-    """Rebuilds the open scope."""
-    target = table("mart", "comment_feed")
-    with building(context, warehouse, target) as db:
-        db.fill(target)
-        return described(db, target)
-
-
-MARTS = [department_pair, rating_block, comment_feed]
+    windows = _new_windows(db, vault, "rating_block")
+    blocks = vault.read("released_block", CURRENT).to_pylist()
+    rows = [row | stamp for row in _in_windows(blocks, windows, "block_from")]
+    _publish_hidden(db, target.staged, "rating_block", rows, windows, today, terms)
 
 
 def _new_windows(db: Session, vault: Vault, cut: str) -> list[dict[str, Any]]:

@@ -15,14 +15,14 @@ from assets.changes import forget, note_published
 from assets.checks import STEPS
 from assets.crm import OWNERS, read_months
 from assets.guard import guarded
-from assets.marts import MARTS
+from assets.marts import marts
 from assets.periods import MONTHS, ONE_RUN, key_of, months_asked, months_back, period_of
 from assets.ratings import CHECKED_COLUMNS
 from assets.star import STAR
 from assets.terms import Terms
 from sources.bitrix24 import Bitrix24
 from sources.vault import CURRENT, Vault
-from warehouse_sql.warehouse import PUBLISHED, Warehouse
+from warehouse_sql.warehouse import PUBLISHED, PublishedTable, Warehouse
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=50), warn_win
 
 @dg.asset(
     key=["ops", "load_run"],
-    deps=[*STAR, *MARTS],
+    deps=[*STAR, marts],
     group_name="ops",
     owners=OWNERS,
     kinds={"clickhouse"},
@@ -60,9 +60,9 @@ def load_run(
                 "table_name": target.full_name,
                 "period_from": months[0],
                 "period_to": months[-1],
-                "rows_read": len(verdicts) if target.rebuilt == "periods" else 0,
-                "rows_kept": counted if target.rebuilt == "periods" else 0,
-                "rows_excluded": len(verdicts) - counted if target.rebuilt == "periods" else 0,
+                "rows_read": len(verdicts) if _holds_ratings(target) else 0,
+                "rows_kept": counted if _holds_ratings(target) else 0,
+                "rows_excluded": len(verdicts) - counted if _holds_ratings(target) else 0,
                 "rows_written": db.count(target.full_name),
                 "is_changed": target in changed,
                 "seconds": seconds.get(target.full_name, 0.0),
@@ -110,6 +110,10 @@ def retention(
     if expired:
         logger.info("vault: destroyed %s to %s: past %d months", expired[0], expired[-1], terms.retention_months)
     return dg.MaterializeResult(metadata={"months_destroyed": len(expired), "months_held": len(vault.held())})
+
+
+def _holds_ratings(target: PublishedTable) -> bool:
+    return target.name.startswith("fct_rating")
 
 
 def _counts(run_id: str, verdicts: pd.DataFrame, vault: Vault, months: list[date]) -> list[dict[str, object]]:

@@ -1,4 +1,4 @@
-"""Vault raw to checked ratings: departments, comment level and exclusion code of every rating.
+"""Vault raw to checked ratings: departments, comment level, reasons and exclusion code of every rating.
 
 Belongs here: reading and writing the snapshots around `rules.structure.check`. Does not belong here: any rule.
 
@@ -7,7 +7,7 @@ of January, and January's deletion then brings March's back. A month whose verdi
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 import pandas as pd
@@ -31,6 +31,10 @@ CHECKED_COLUMNS = pa.schema(
         pa.field("rater_department_id", pa.int64(), nullable=False),
         pa.field("ratee_department_id", pa.int64(), nullable=False),
         pa.field("comment_level", pa.string(), nullable=False),
+        pa.field("comment_rules", pa.string(), nullable=False),
+        pa.field("ruleset_version", pa.string(), nullable=False),
+        pa.field("reason_codes", pa.string(), nullable=False),
+        pa.field("reason_source", pa.string(), nullable=False),
         pa.field("exclusion_code", pa.string(), nullable=False),
         pa.field("is_counted", pa.bool_(), nullable=False),
     ]
@@ -44,7 +48,7 @@ CHECKED_COLUMNS = pa.schema(
     group_name="rules",
     owners=OWNERS,
     kinds={"python"},
-    description="Every rating with its departments, comment level and the first reason not to count it; encrypted.",
+    description="Every rating with departments, worth of its comment, and the first reason not to count it; encrypted.",
     partitions_def=MONTHS,
     backfill_policy=ONE_RUN,
 )
@@ -55,15 +59,23 @@ def checked(vault: dg.ResourceParam[Vault], terms: dg.ResourceParam[Terms]) -> d
     ratings = read_months(vault, "raw", keys, RATING_COLUMNS).to_pandas()
     configured = ratings["process_key"].isin([process.key for process in terms.processes])
     ratings = ratings[configured].reset_index(drop=True)
-    verdicts = check(ratings, terms.by_process(), organisation(vault), terms.freeze_day, shadowed(vault))
+    verdicts = check(
+        ratings,
+        terms.by_process(),
+        organisation(vault),
+        terms.freeze_day,
+        shadowed(vault),
+        count_unexplained=terms.count_unexplained,
+    )
     write_months(vault, "checked", keys, verdicts, CHECKED_COLUMNS)
-    codes = verdicts["exclusion_code"].value_counts()
+    codes, levels = verdicts["exclusion_code"].value_counts(), verdicts["comment_level"].value_counts()
     logger.info("rules: %d ratings checked, %d counted", len(verdicts), int(verdicts["is_counted"].sum()))
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(verdicts),
             "counted": int(codes.get("", 0)),
             **{f"excluded/{code}": int(codes[code]) for code in EXCLUSION_CODES if code in codes},
+            **{f"comment/{level}": int(count) for level, count in levels.items()},
         }
     )
 
@@ -80,17 +92,26 @@ def write_months(
     rows: pd.DataFrame,
     columns: pa.Schema,
     notes: Mapping[str, str] | None = None,
+    order: Sequence[str] = ("process_key", "rating_id"),
 ) -> None:
-    """Writes a frame month by month; a month whose snapshot already holds these rows is left alone."""
+    """Writes a frame month by month; a month whose snapshot already holds these rows is left alone.
+
+    Args:
+        vault: the vault.
+        dataset: its dataset.
+        keys: months to write, those without rows too.
+        rows: the frame, with the column period.
+        columns: what is written of it.
+        notes: what to write beside the snapshots.
+        order: columns that tell rows apart, so that equal rows make equal snapshots.
+    """
     # An empty frame has lost its types, and Arrow will not guess a date.
     table = columns.empty_table()
     if not rows.empty:
         table = pa.Table.from_pandas(rows[columns.names], columns, preserve_index=False).replace_schema_metadata(None)
     months = pd.to_datetime(rows["period"]).dt.strftime("%Y-%m").to_numpy()
     for key in keys:
-        part = table.filter(pa.array(months == key, pa.bool_())).sort_by(
-            [("process_key", "ascending"), ("rating_id", "ascending")]
-        )
+        part = table.filter(pa.array(months == key, pa.bool_())).sort_by([(column, "ascending") for column in order])
         if vault.has(dataset, key):
             before = vault.read(dataset, key).replace_schema_metadata(None)
             if before.schema == part.schema and before.equals(part):

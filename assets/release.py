@@ -19,13 +19,14 @@ import pyarrow as pa
 from assets.changes import coverage
 from assets.crm import EVENT_SCHEMA, OWNERS, read_months, sightings
 from assets.guard import guarded
+from assets.obligations import EXPECTED, OBLIGATION_COLUMNS, obligation
 from assets.periods import MONTHS, ONE_RUN
 from assets.ratings import CHECKED_COLUMNS, checked, organisation, write_months
 from assets.rules.disclosure import complete_quarters, department_pairs, quarter_end, ratee_blocks
 from assets.rules.events import publishable
 from assets.rules.organisation import Organisation
 from assets.rules.policy import NAMED_MODES, PolicyBook
-from assets.rules.structure import freeze_date
+from assets.rules.structure import copies_among, freeze_date
 from assets.terms import Terms
 from sources.bitrix24 import Bitrix24
 from sources.vault import CURRENT, Vault
@@ -46,12 +47,38 @@ RELEASED_COLUMNS = pa.schema(
         ("score", pa.uint8()),
         ("comment", pa.string()),
         ("comment_level", pa.string()),
+        ("comment_rules", pa.string()),
+        ("ruleset_version", pa.string()),
+        ("reason_codes", pa.string()),
+        ("reason_source", pa.string()),
         ("exclusion_code", pa.string()),
         ("mode", pa.string()),
         ("policy_version", pa.string()),
     ]
 )
 """The vault dataset `released`: ratings in mode open or named_to_hr, and nothing of the others."""
+
+RELEASED_OBLIGATION_COLUMNS = pa.schema(
+    [
+        ("process_key", pa.string()),
+        ("period", pa.date32()),
+        ("rater_id", pa.int64()),
+        ("ratee_id", pa.int64()),
+        ("rater_department_id", pa.int64()),
+        ("ratee_department_id", pa.int64()),
+        ("task_id", pa.int64()),
+        ("tasks", pa.int64()),
+        ("expected_on", pa.date32()),
+        ("due_on", pa.date32()),
+        ("status", pa.string()),
+        ("waiver", pa.string()),
+        ("rating_id", pa.int64()),
+        ("rated_on", pa.date32()),
+        ("mode", pa.string()),
+        ("policy_version", pa.string()),
+    ]
+)
+"""The vault dataset `released_obligation`: expected ratings in mode open or named_to_hr, by month of closing."""
 
 RELEASED_EVENT_COLUMNS = pa.schema(
     [
@@ -107,7 +134,7 @@ MODE_COLUMNS = pa.schema([("period", pa.date32()), ("mode", pa.string()), ("rati
 
 @dg.asset(
     key=["vault", "released"],
-    deps=[checked],
+    deps=[checked, obligation],
     group_name="release",
     owners=OWNERS,
     kinds={"python"},
@@ -127,8 +154,13 @@ def released(
     days = sightings(vault)
     mode, version = terms.policy.resolve_people(ratings, company, days, today)
     ratings = ratings.assign(mode=mode, policy_version=version)
-    rows = ratings[ratings["mode"].isin(list(NAMED_MODES))]
+    rows = _named(ratings)
     write_months(vault, "released", keys, rows, RELEASED_COLUMNS)
+    expected = _obligations_with_modes(vault, terms, ratings, company, days, today)
+    expected = expected[expected["mode"].isin(list(NAMED_MODES))]
+    write_months(
+        vault, "released_obligation", vault.periods("obligation"), expected, RELEASED_OBLIGATION_COLUMNS, order=EXPECTED
+    )
     events = _events_with_modes(vault, terms, company, days, today)
     _write(vault, "released_event", publishable(events, rows), RELEASED_EVENT_COLUMNS)
 
@@ -159,12 +191,36 @@ def released(
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(rows),
+            "obligations": len(expected),
             "ratee_blocks": len(block_rows),
             "department_pairs": len(pair_rows),
             "policy": policy_digest(terms.policy),
             **{f"mode/{name}": int(count) for name, count in ratings["mode"].value_counts().items()},
         }
     )
+
+
+def _named(ratings: pd.DataFrame) -> pd.DataFrame:
+    """The rows that leave by name, each with what its readers may learn from the others they see."""
+    named = ratings[ratings["mode"].isin(list(NAMED_MODES))]
+    is_open = named["mode"].eq("open").to_numpy(dtype=bool)
+    return pd.concat([copies_among(named[is_open]), copies_among(named)[~is_open]])
+
+
+def _obligations_with_modes(
+    vault: Vault, terms: Terms, ratings: pd.DataFrame, company: Organisation, days: Sequence[date], today: date
+) -> pd.DataFrame:
+    """Expected ratings, each with the strictest mode that it or its rating has."""
+    expected = read_months(vault, "obligation", vault.periods("obligation"), OBLIGATION_COLUMNS).to_pandas()
+    # A rating that was destroyed with its month had a mode no stricter than what it fulfilled was published with.
+    columns = ["process_key", "rating_id", "mode", "policy_version"]
+    before = read_months(
+        vault, "released_obligation", vault.periods("released_obligation"), RELEASED_OBLIGATION_COLUMNS
+    ).to_pandas()
+    known = pd.concat([ratings[columns], before.loc[before["rating_id"].ne(0), columns]]).drop_duplicates(columns[:2])
+    mode, version = terms.policy.resolve_obligations(expected, known, company, days, today)
+    result: pd.DataFrame = expected.assign(mode=mode, policy_version=version)
+    return result
 
 
 def _events_with_modes(

@@ -5,20 +5,21 @@ transforms themselves (`warehouse_sql/transforms`), marts, the swap.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import dagster as dg
 import pyarrow as pa
 
-from assets.building import building, described
+from assets.building import build, spec
 from assets.crm import OWNERS, people, read_months
 from assets.guard import guarded
 from assets.periods import MONTHS, ONE_RUN, months_asked, period_of, yyyymm
-from assets.release import RELEASED_COLUMNS, released
+from assets.release import RELEASED_COLUMNS, RELEASED_OBLIGATION_COLUMNS, released
+from assets.rules import comments, reasons
 from assets.terms import Terms
 from sources.bitrix24 import Bitrix24
 from sources.vault import CURRENT, Vault
-from warehouse_sql.warehouse import PUBLISHED, Warehouse, table
+from warehouse_sql.warehouse import PUBLISHED, PublishedTable, Session, Warehouse, table
 
 logger = logging.getLogger(__name__)
 
@@ -38,14 +39,20 @@ def inputs(
     context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse], vault: dg.ResourceParam[Vault]
 ) -> dg.MaterializeResult[None]:
     """Starts the copies and fills the input tables."""
-    keys = vault.periods("released")
-    touched = sorted({*months_asked(context), *(period_of(key) for key in keys)})
+    asked = months_asked(context)
     with warehouse.session("inputs") as db:
         db.clear_stage()
         for target in PUBLISHED:
-            db.stage(target, yyyymm(touched))
-        rows = read_months(vault, "released", keys, RELEASED_COLUMNS)
+            held = {period_of(key) for key in vault.periods(source_of(target))}
+            db.stage(target, yyyymm(sorted({*asked, *held})))
+        rows = read_months(vault, "released", vault.periods("released"), RELEASED_COLUMNS)
         db.lay_down("released_rating", rows)
+        db.lay_down(
+            "released_obligation",
+            read_months(
+                vault, "released_obligation", vault.periods("released_obligation"), RELEASED_OBLIGATION_COLUMNS
+            ),
+        )
         db.lay_down("released_event", vault.read("released_event", CURRENT).replace_schema_metadata(None))
         db.lay_down("employee_version", vault.read("employees", CURRENT).replace_schema_metadata(None))
         db.lay_down("department_version", vault.read("departments", CURRENT).replace_schema_metadata(None))
@@ -53,56 +60,54 @@ def inputs(
     return dg.MaterializeResult(metadata={"dagster/row_count": len(rows)})
 
 
-def _transformed(
-    database: str, name: str, deps: Sequence[dg.AssetsDefinition], description: str
-) -> dg.AssetsDefinition:
-    """An asset whose copy is filled by its transform file."""
-    target = table(database, name)
-
-    @dg.asset(
-        key=[database, name],
-        deps=[*deps],
-        group_name=database,
-        owners=OWNERS,
-        kinds={"clickhouse", "sql"},
-        description=description,
-        partitions_def=MONTHS,
-        backfill_policy=ONE_RUN,
-    )
-    @guarded
-    def build(
-        context: dg.AssetExecutionContext,
-        warehouse: dg.ResourceParam[Warehouse],
-        portal: dg.ResourceParam[Bitrix24],
-    ) -> dg.MaterializeResult[None]:
-        with building(context, warehouse, target) as db:
-            db.fill(target, {"today": portal.now.date()} if name == "dim_date" else None)
-            return described(db, target)
-
-    return build
+def source_of(target: PublishedTable) -> str:
+    """The vault dataset whose months a run writes anew in a table of facts."""
+    return "released_obligation" if target.name == "fct_obligation" else "released"
 
 
-dim_date = _transformed("dwh", "dim_date", [inputs], "Calendar from 2020 to the end of the next year.")
-dim_department = _transformed("dwh", "dim_department", [inputs], "Departments, one row per version (SCD2).")
-dim_employee = _transformed("dwh", "dim_employee", [inputs], "Employees, one row per version (SCD2).")
+RATINGS = (table("dwh", "fct_rating"), table("hr", "fct_rating"))
+OBLIGATIONS = table("hr", "fct_obligation")
 
-
-@dg.asset(
-    key=["dwh", "dim_process"],
-    deps=[inputs],
-    group_name="dwh",
-    owners=OWNERS,
-    kinds={"clickhouse"},
-    description="Rated hand-overs, as configured.",
-    partitions_def=MONTHS,
-    backfill_policy=ONE_RUN,
+DIMENSION_SPECS = (
+    spec("dwh", "dim_date", "Calendar from 2020 to the end of the next year.", [inputs]),
+    spec("dwh", "dim_process", "Rated hand-overs, as configured.", [inputs], by_sql=False),
+    spec("dwh", "dim_policy", "Lines of the release policy, as configured.", [inputs], by_sql=False),
+    spec("dwh", "dim_reason", "Reasons of lowered scores.", [inputs], by_sql=False),
+    spec("dwh", "dim_rule", "Rules for comments, with a hint for whoever breaks one.", [inputs], by_sql=False),
+    spec("dwh", "dim_department", "Departments, one row per version (SCD2).", [inputs]),
+    spec("dwh", "dim_employee", "Employees, one row per version (SCD2).", [inputs]),
 )
+
+
+@dg.multi_asset(name="dimensions", specs=DIMENSION_SPECS, partitions_def=MONTHS, backfill_policy=ONE_RUN)
 @guarded
-def dim_process(
-    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse], terms: dg.ResourceParam[Terms]
-) -> dg.MaterializeResult[None]:
-    """Writes the configured processes."""
-    target = table("dwh", "dim_process")
+def dimensions(
+    context: dg.AssetExecutionContext,
+    warehouse: dg.ResourceParam[Warehouse],
+    portal: dg.ResourceParam[Bitrix24],
+    terms: dg.ResourceParam[Terms],
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Builds all dimensions.
+
+    What left the configuration or the rules is still named by months that the vault has destroyed, so those rows stay.
+    """
+    today = portal.now.date()
+    yield from build(
+        context,
+        warehouse,
+        "dimensions",
+        DIMENSION_SPECS,
+        {
+            ("dwh", "dim_date"): lambda db, target: db.fill(target, {"today": today}),
+            ("dwh", "dim_process"): lambda db, target: _fill_processes(db, target, terms),
+            ("dwh", "dim_policy"): lambda db, target: _fill_policy(db, target, terms),
+            ("dwh", "dim_reason"): _fill_reasons,
+            ("dwh", "dim_rule"): _fill_rules,
+        },
+    )
+
+
+def _fill_processes(db: Session, target: PublishedTable, terms: Terms) -> None:
     rows = [
         {
             "process_key": process.key,
@@ -112,43 +117,56 @@ def dim_process(
         }
         for process in terms.processes
     ]
-    with building(context, warehouse, target) as db:
-        db.insert(target.staged, pa.Table.from_pylist(rows))
-        # What left the configuration is still named by months that the vault has destroyed.
-        db.keep_named(target, "process_key")
-        return described(db, target)
+    db.insert(target.staged, pa.Table.from_pylist(rows))
+    db.keep_named(target, "process_key", dict.fromkeys((*RATINGS, OBLIGATIONS), "process_key"))
 
 
-@dg.asset(
-    key=["dwh", "dim_policy"],
-    deps=[inputs],
-    group_name="dwh",
-    owners=OWNERS,
-    kinds={"clickhouse"},
-    description="Lines of the release policy, as configured.",
-    partitions_def=MONTHS,
-    backfill_policy=ONE_RUN,
+def _fill_policy(db: Session, target: PublishedTable, terms: Terms) -> None:
+    db.insert(target.staged, pa.Table.from_pylist(terms.policy.rows()))
+    db.keep_named(target, "policy_version", dict.fromkeys((*RATINGS, OBLIGATIONS), "policy_version"))
+
+
+def _fill_reasons(db: Session, target: PublishedTable) -> None:
+    rows = [
+        {"reason_code": code, "title": title, "sort_order": place}
+        for place, (code, title) in enumerate(reasons.REASONS.items(), start=1)
+    ]
+    db.insert(target.staged, pa.Table.from_pylist(rows))
+    named_by = dict.fromkeys((table("dwh", "bridge_rating_reason"), table("hr", "fct_rating")), "reason_code")
+    db.keep_named(target, "reason_code", named_by)
+
+
+def _fill_rules(db: Session, target: PublishedTable) -> None:
+    rows = [
+        {
+            "rule_code": code,
+            "severity": rule.severity,
+            "title": rule.title,
+            "hint": rule.hint,
+            "ruleset_version": comments.RULESET_VERSION,
+        }
+        for code, rule in comments.RULES.items()
+    ]
+    db.insert(target.staged, pa.Table.from_pylist(rows))
+    db.keep_named(target, "rule_code", dict.fromkeys(RATINGS, "arrayJoin(splitByChar(',', comment_rules))"))
+
+
+FACT_SPECS = (
+    spec("dwh", "fct_rating", "Ratings the policy shows as rows, without hidden ones.", DIMENSION_SPECS),
+    spec("dwh", "bridge_rating_reason", "Reasons of open ratings, each with its weight.", DIMENSION_SPECS),
+    spec("hr", "fct_rating", "Ratings in mode open or named_to_hr, named; for HR only.", DIMENSION_SPECS),
+    spec("hr", "fct_obligation", "Ratings that closed tasks make expect, named; for HR only.", DIMENSION_SPECS),
+    spec("hr", "fct_rating_event", "What happened to named ratings between runs; for HR only.", DIMENSION_SPECS),
 )
+
+
+@dg.multi_asset(name="facts", specs=FACT_SPECS, partitions_def=MONTHS, backfill_policy=ONE_RUN)
 @guarded
-def dim_policy(
-    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse], terms: dg.ResourceParam[Terms]
-) -> dg.MaterializeResult[None]:
-    """Writes the policy's lines and the default."""
-    target = table("dwh", "dim_policy")
-    with building(context, warehouse, target) as db:
-        db.insert(target.staged, pa.Table.from_pylist(terms.policy.rows()))
-        # A line that left the configuration is still named by months that the vault has destroyed.
-        db.keep_named(target, "policy_version")
-        return described(db, target)
+def facts(
+    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Builds all facts by their transforms."""
+    yield from build(context, warehouse, "facts", FACT_SPECS, {})
 
 
-DIMENSIONS = [dim_date, dim_process, dim_policy, dim_department, dim_employee]
-
-fct_rating = _transformed("dwh", "fct_rating", DIMENSIONS, "Ratings the policy shows as rows, without hidden ones.")
-hr_fct_rating = _transformed("hr", "fct_rating", DIMENSIONS, "Ratings in mode open or named_to_hr, named; for HR only.")
-fct_rating_event = _transformed(
-    "hr", "fct_rating_event", DIMENSIONS, "What happened to named ratings between runs; for HR only."
-)
-
-FACTS = [fct_rating, hr_fct_rating, fct_rating_event]
-STAR = [*DIMENSIONS, *FACTS]
+STAR = [dimensions, facts]

@@ -25,6 +25,7 @@ class Terms:
         profile: its thresholds.
         freeze_day: day of the next month on which a month is closed.
         retention_months: how many months, the current one included, the vault holds.
+        count_unexplained: whether a lowered score counts even if its comment says nothing.
     """
 
     processes: tuple[Process, ...]
@@ -33,6 +34,7 @@ class Terms:
     profile: Profile
     freeze_day: int
     retention_months: int = 14
+    count_unexplained: bool = False
 
     def by_process(self) -> dict[str, ProcessTerms]:
         """What the structure rules need of each process."""

@@ -29,9 +29,11 @@ app = typer.Typer(
 vault_app = typer.Typer(no_args_is_help=True, help="The vault of identities.")
 portal_app = typer.Typer(no_args_is_help=True, help="The stand-in portal.")
 warehouse_app = typer.Typer(no_args_is_help=True, help="The ClickHouse warehouse.")
+rules_app = typer.Typer(no_args_is_help=True, help="The comment rules: try, measure and grow them.")
 app.add_typer(vault_app, name="vault")
 app.add_typer(portal_app, name="portal")
 app.add_typer(warehouse_app, name="warehouse")
+app.add_typer(rules_app, name="rules")
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Configuration file (default: estafeta.yaml).")]
 MONTH = r"^20\d\d-(0[1-9]|1[0-2])$"
@@ -65,7 +67,9 @@ def _known_errors() -> tuple[type[Exception], ...]:
     from assets.crm import ForgottenMonthError
     from assets.guard import UnforeseenError
     from assets.rules.deletions import MassDeletionError
+    from assets.rules.lexicon import LexiconError
     from assets.rules.policy import PolicyError
+    from pipelines.evaluation import LabelledFileError
     from pipelines.lock import RunBusyError
     from pipelines.running import NothingToReadError, StorageError
     from pipelines.settings import ConfigError
@@ -80,6 +84,8 @@ def _known_errors() -> tuple[type[Exception], ...]:
         ConfigError,
         ContractBrokenError,
         ForgottenMonthError,
+        LabelledFileError,
+        LexiconError,
         MassDeletionError,
         NothingToReadError,
         PolicyError,
@@ -220,14 +226,17 @@ def portal_serve(
 
     from sources.stand_in.company import generate
     from sources.stand_in.server import serve_forever
-    from sources.stand_in.truth import rating_truth
+    from sources.stand_in.truth import obligation_truth, rating_truth
 
     state = generate(seed, scale, _moment(now))
     if config_out:
         config_out.write_text(yaml.safe_dump(state.config, allow_unicode=True, sort_keys=False), encoding="utf-8")
     if truth:
-        rows = [dataclasses.asdict(row) for row in rating_truth(state)]
-        truth.write_text(json.dumps(rows, default=str, ensure_ascii=False), encoding="utf-8")
+        told = {
+            "ratings": [dataclasses.asdict(row) for row in rating_truth(state)],
+            "obligations": [dataclasses.asdict(row) for row in obligation_truth(state)],
+        }
+        truth.write_text(json.dumps(told, default=str, ensure_ascii=False), encoding="utf-8")
     serve_forever(state, port, config_path=config_out)
 
 
@@ -271,6 +280,60 @@ def warehouse_serve(
     if path is None:
         raise ConfigError("The warehouse is a ClickHouse server: connect to it directly, there is nothing to serve.")
     serve(path, port=port, ready=lambda bound: typer.echo(f"ClickHouse HTTP at http://127.0.0.1:{bound}/ (read only)"))
+
+
+@rules_app.command("check", context_settings={"ignore_unknown_options": True})
+def rules_check(
+    text: Annotated[str, typer.Argument(help="The comment.")],
+    score: Annotated[int, typer.Option(min=1, max=5, help="The score it explains.")] = 4,
+    task_title: Annotated[str, typer.Option("--task-title", help="Title of the linked task.")] = "",
+    config: ConfigOption = None,  # noqa: ARG001 - every command takes it
+) -> None:
+    """Judge one comment: level, rules it breaks, reasons it names, what to do better."""
+    from assets.rules.comments import THRESHOLD, judge
+
+    verdict = judge(text, is_low=score < THRESHOLD, title=task_title)
+    typer.echo(f"level:   {verdict.level}")
+    typer.echo(f"codes:   {', '.join(verdict.codes) or '-'}")
+    typer.echo(f"reasons: {', '.join(verdict.reasons) or '-'}")
+    typer.echo(f"hint:    {verdict.hint or '-'}")
+
+
+@rules_app.command("evaluate")
+def rules_evaluate(
+    file: Annotated[Path, typer.Argument(help="Tab-separated: label text score task_title reasons.")],
+    config: ConfigOption = None,  # noqa: ARG001 - every command takes it
+) -> None:
+    """Measure the rules on labelled comments; prints one JSON object."""
+    from pipelines.evaluation import comments_per_second, evaluate, read_labelled
+
+    rows = read_labelled(file)
+    typer.echo(json.dumps(evaluate(rows) | {"comments_per_second": comments_per_second(rows) if rows else None}))
+
+
+@rules_app.command("suggest")
+def rules_suggest(
+    config: ConfigOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+) -> None:
+    """List words of open comments that no list knows and several raters use: candidates for the lists."""
+    from assets.rules.suggest import FEWEST_RATERS, suggest
+
+    with _settings(config).warehouse().session("suggest") as db:
+        comments, people = db.query(SUGGEST_FROM).to_pandas(), db.query(PEOPLE)
+    names = people.column("full_name").to_pylist()
+    found = suggest(comments, names).head(limit)
+    if found.empty:
+        typer.echo(f"No unknown word is used by {FEWEST_RATERS} raters or more.")
+    for row in found.itertuples():
+        typer.echo(f"{row.lemma:<24} raters {row.raters:>4}   comments {row.comments:>5}")
+
+
+SUGGEST_FROM = """
+    SELECT rater_key, comment FROM dwh.fct_rating
+    WHERE comment != '' AND score < 5 AND (comment_level = 'weak' OR reason_code IN ('untagged', 'other'))
+"""
+PEOPLE = "SELECT DISTINCT full_name FROM dwh.dim_employee"
 
 
 if __name__ == "__main__":

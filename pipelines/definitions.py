@@ -10,9 +10,8 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from assets import crm, publish, ratings, release, star
+from assets import crm, marts, obligations, publish, ratings, release, star
 from assets.checks import CHECKS
-from assets.marts import MARTS
 from pipelines.automation import changed_months, daily, failure_sensor, ratings_job, sweep_job
 from pipelines.resources import resources
 
@@ -31,10 +30,11 @@ def build_defs(*, config_file: str = "", resource_overrides: Mapping[str, object
             crm.people,
             crm.raw,
             ratings.checked,
+            obligations.obligation,
             release.released,
             star.inputs,
             *star.STAR,
-            *MARTS,
+            marts.marts,
             publish.load_run,
             publish.retention,
         ],

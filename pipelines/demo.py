@@ -11,6 +11,7 @@ import json
 import shutil
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import SecretStr
@@ -23,6 +24,7 @@ from sources.stand_in.company import generate
 from sources.stand_in.server import StandInPortal
 from sources.stand_in.state import MOSCOW, PortalState
 from sources.vault import VaultKey
+from warehouse_sql.warehouse import Warehouse
 
 FOLDER = Path(".estafeta/demo")
 SEED = 1
@@ -66,8 +68,10 @@ def run_demo(console: Console) -> None:
     file = prepare(FOLDER, state, {"seed": SEED, "now": now.isoformat(), "company": digest(state)})
     with StandInPortal(state) as portal:
         secrets = Secrets(bitrix24_webhook_url=SecretStr(portal.webhook), estafeta_key_file=FOLDER / "key")
-        report = execute(Settings.load(file, secrets))
+        settings = Settings.load(file, secrets)
+        report = execute(settings)
     show(console, report)
+    show_worth(console, settings.warehouse())
     console.print("\nLook at it:")
     for what, command in (
         ("the warehouse over HTTP", f".venv/bin/estafeta warehouse serve --config {file}"),
@@ -96,3 +100,76 @@ def show(console: Console, report: RunReport) -> None:
         tables.add_row(name, str(rows), "changed" if name in report.changed else "as before")
     tables.columns[1].justify = "right"
     console.print(tables)
+
+
+# Worth of comments, reasons and coverage: open scope, all months together. First column of each: what the row is.
+RULES = """
+    SELECT title, severity, sum(ratings) AS ratings FROM mart.rule_violation
+    WHERE scope = 'open' AND severity != 'info' GROUP BY rule_code, title, severity ORDER BY ratings DESC, title
+"""
+DEPARTMENTS = """
+    SELECT rater_department, sum(low) AS lowered, sum(bad) AS unexplained, unexplained / lowered AS share FROM
+    (
+        SELECT rater_department, weight AS low, 0 AS bad FROM mart.reason WHERE scope = 'open'
+        UNION ALL
+        SELECT rater_department, 0, 1 FROM mart.comment_queue WHERE scope = 'open' AND comment_level = 'violation'
+    )
+    GROUP BY rater_department HAVING unexplained > 0 ORDER BY unexplained DESC, rater_department
+"""
+REASONS = """
+    SELECT title, sum(weight) AS ratings, ratings / (SELECT sum(weight) FROM mart.reason WHERE scope = 'open') AS share
+    FROM mart.reason WHERE scope = 'open' GROUP BY reason_code, title ORDER BY ratings DESC, title LIMIT 6
+"""
+COVERAGE = """
+    SELECT process_key, sum(expected) AS expected, sum(fulfilled) AS given, sum(missed) AS missed,
+        expected - given - missed AS waived, given / nullIf(given + missed, 0) AS share
+    FROM mart.coverage WHERE scope = 'open' GROUP BY process_key ORDER BY process_key
+"""
+FIGURES = """
+    WITH rated AS
+    (
+        SELECT *, score < comment_required_below AS is_low
+        FROM dwh.fct_rating INNER JOIN dwh.dim_process USING (process_key)
+        WHERE mode = 'open' AND exclusion_code IN ('', 'unexplained')
+    )
+    SELECT basis, count() AS ratings, countIf(NOT is_counted) / ratings AS left_out, avg(score) AS mean,
+        countIf(is_five) / ratings AS fives, countIf(is_low) AS lowered,
+        countIf(is_low AND comment_level != 'violation') / nullIf(lowered, 0) AS explained
+    FROM (SELECT *, arrayJoin(if(is_counted, ['counted', 'all'], ['all'])) AS basis FROM rated)
+    GROUP BY basis ORDER BY basis DESC
+"""
+
+
+def show_worth(console: Console, warehouse: Warehouse) -> None:
+    """Prints what open ratings are worth: comment rules, shares explained and excluded, reasons, coverage."""
+    with warehouse.session("demo") as db:
+        tables = {
+            "Comments that break a rule (open scope)": db.rows(RULES),
+            "Unexplained scores by rater department": db.rows(DEPARTMENTS),
+            "With and without the unexplained": db.rows(FIGURES),
+            "Reasons of lowered scores": db.rows(REASONS),
+            "Coverage by process": db.rows(COVERAGE),
+        }
+    for title, rows in tables.items():
+        if rows:
+            console.print(_aligned(title, rows))
+
+
+def _aligned(title: str, rows: list[dict[str, Any]]) -> Table:
+    """A table without frame: texts to the left, figures to the right, shares in per cent."""
+    table = Table(title=f"\n{title}", title_justify="left", box=None, padding=(0, 2), header_style="dim")
+    for name, value in rows[0].items():
+        table.add_column(name.replace("_", " "), justify="left" if isinstance(value, str) else "right")
+    for row in rows:
+        table.add_row(*(_text(name, value) for name, value in row.items()))
+    return table
+
+
+def _text(column: str, value: Any) -> str:  # noqa: ANN401 - a cell of any type
+    if value is None:
+        return ""
+    if column in {"share", "fives", "left_out", "explained"}:
+        return f"{value:.1%}"
+    if column == "mean":
+        return f"{value:.2f}"
+    return f"{value:.0f}" if isinstance(value, float) else str(value)

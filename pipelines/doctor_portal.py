@@ -1,8 +1,8 @@
 """The doctor's look at the portal.
 
-Belongs here: webhook, clock, time zone, scopes, people, and for each process fields, options, stages, filters, elements
-and linked tasks. Does not belong here: how the portal is asked (`sources/bitrix24.py`), what REST cannot show
-(`doctor.py`).
+Belongs here: webhook, clock, time zone, scopes, people, and for each process fields, options, stages, filters,
+elements, linked tasks and the workgroups that coverage goes by. Does not belong here: how the portal is asked
+(`sources/bitrix24.py`), what REST cannot show (`doctor.py`).
 
 Sentences hold counts, ids of departments and stages, field names and option texts, never a person or a comment.
 """
@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from assets.periods import key_of, months_back
 from assets.rules.deletions import FEWEST_TO_DOUBT, SHARE_TO_DOUBT
 from pipelines.doctor_vault import Held
 from pipelines.findings import Findings
@@ -174,8 +175,12 @@ def _process(process: Process, settings: Settings, portal: Bitrix24, found: Find
         with found.examine(f"{process.key}: filters"):
             portal.probe([process], {process.key: described})
             found.ok(f"{process.key}: filters", "The newest element shows every field, and filters by time cut there.")
+        linked: set[int] = set()
         with found.examine(f"{process.key}: newest elements"):
-            _newest(process, described, settings, portal, found)
+            linked = _newest(process, described, settings, portal, found)
+        if process.tasks:
+            with found.examine(f"{process.key}: coverage"):
+                _coverage(process, process.tasks.group_id, portal, linked, found)
 
 
 def _elements(process: Process, portal: Bitrix24, found: Findings, held: Held | None) -> None:
@@ -253,11 +258,11 @@ def _stages(process: Process, described: ProcessOnPortal, found: Findings) -> No
 
 def _newest(
     process: Process, described: ProcessOnPortal, settings: Settings, portal: Bitrix24, found: Findings
-) -> None:
-    """Reads the newest page: what is empty there, and which linked tasks can be seen."""
+) -> set[int]:
+    """Reads the newest page: what is empty there, and which linked tasks can be seen; returns the linked tasks."""
     items = portal.newest(process)
     if not items:
-        return
+        return set()
     ratings = ratings_table(process, items, described.definitions, described.failure_stages, settings.zone)
     empty = {
         "score": pc.sum(pc.is_null(ratings["score"])).as_py(),
@@ -271,11 +276,48 @@ def _newest(
                 f"{count} of the newest {len(items)} elements of process {process.key} show no readable {role}: see "
                 f"whether fields.{role} is the right field, and whether the webhook's owner may see it.",
             )
+    linked: list[int] = ratings["task_id"].to_pylist()
     if process.fields.task:
-        linked = ratings["task_id"].to_pylist()
         name = process.fields.task
         written = [item.get(name, item.get(described.definitions[name].upper_name)) for item in items]
         _tasks(process, portal, linked, written, found)
+    return {task for task in linked if task}
+
+
+def _coverage(process: Process, group: int, portal: Bitrix24, linked: set[int], found: Findings) -> None:
+    """Whether the tasks that ratings are expected for can be seen, and are those that ratings are about."""
+    what = f"{process.key}: coverage"
+    if not portal.visible_tasks(group):
+        found.note(
+            what,
+            f"The webhook's owner sees no task of the workgroup {group} that process {process.key} is measured "
+            "against: the group has none, or the account may not see them (REST does not tell which), and coverage "
+            "stays empty; correct tasks.group_id, or make the account a member of that project.",
+        )
+        return
+    # The first days of a month may not have seen a task closed yet.
+    first, last = months_back(portal.now.date(), 2)
+    closed = portal.closed_tasks([group], first, last)
+    newest = pc.max(closed["period"]).as_py()
+    if newest is None:
+        found.note(
+            what,
+            f"The webhook's owner sees tasks of the workgroup {group} of process {process.key}, but none that was "
+            f"completed since {key_of(first)}: nothing is expected to be rated; see whether people complete tasks "
+            "there, and whether tasks.group_id is the right group.",
+        )
+    else:
+        count = pc.count_distinct(closed.filter(pc.equal(closed["period"], newest))["task_id"]).as_py()
+        found.ok(what, f"{count} tasks of the workgroup {group} that were completed in {key_of(newest)} are visible.")
+    rated = portal.tasks_now(sorted(linked)).closed
+    elsewhere = pc.count_distinct(rated.filter(pc.not_equal(rated["group_id"], group))["task_id"]).as_py()
+    if elsewhere:
+        found.note(
+            what,
+            f"{elsewhere} of {len(linked)} tasks linked from the newest elements of process {process.key} do not "
+            f"belong to the workgroup {group}: their ratings count, but coverage does not expect them; see whether "
+            "tasks.group_id is the right group, or move such tasks into it.",
+        )
 
 
 def _tasks(process: Process, portal: Bitrix24, linked: list[int], written: list[Any], found: Findings) -> None:

@@ -21,7 +21,7 @@ from assets.rules.disclosure import PROFILES, ProfileName
 from assets.rules.policy import PolicyBook, PolicyEntry, PolicyError
 from assets.terms import Terms
 from sources.bitrix24 import Bitrix24, WebhookRefusedError
-from sources.contracts import Frozen, Process
+from sources.contracts import Frozen, Process, TaskGroup
 from sources.vault import Vault, VaultKey
 from warehouse_sql.warehouse import Warehouse
 
@@ -58,6 +58,12 @@ class ReleaseSettings(Frozen):
 
     profile: ProfileName = "default"
     freeze_day: Annotated[int, Field(ge=1, le=28)] = 8
+
+
+class RulesSettings(Frozen):
+    """What follows from the comment rules."""
+
+    count_unexplained: bool = False
 
 
 class WarehouseSettings(Frozen):
@@ -107,6 +113,7 @@ class ConfigFile(Frozen):
     processes: Annotated[tuple[Process, ...], Field(min_length=1)]
     policies: tuple[PolicyEntry, ...] = ()
     release: ReleaseSettings = ReleaseSettings()
+    rules: RulesSettings = RulesSettings()
     warehouse: WarehouseSettings = WarehouseSettings()
     vault: VaultSettings = VaultSettings()
     notify: NotifySettings = NotifySettings()
@@ -235,6 +242,7 @@ class Settings:
             profile=PROFILES[release.profile],
             freeze_day=release.freeze_day,
             retention_months=self.file.vault.retention_months,
+            count_unexplained=self.file.rules.count_unexplained,
         )
 
     def portal(self) -> Bitrix24:
@@ -317,5 +325,6 @@ def _known_keys() -> list[str]:
         VaultSettings,
         NotifySettings,
         Process.model_fields["fields"].annotation,
+        TaskGroup,
     )
     return [name for model in models if model is not None for name in getattr(model, "model_fields", {})]

@@ -15,17 +15,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
 from sources.connection import BATCH, Connection
 from sources.contracts import (
+    COMPLETED,
     FIRST_PERIOD,
     ContractBrokenError,
     Department,
     FieldDefinition,
+    GroupTask,
     Process,
     Profile,
     Status,
@@ -34,6 +36,7 @@ from sources.contracts import (
     parse_records,
     ratings_table,
     stubs_table,
+    tasks_table,
 )
 from sources.envelope import (
     PAGE,
@@ -66,6 +69,7 @@ __all__ = [
     "RequestRefusedError",
     "RightsLostError",
     "ScopeMissingError",
+    "TasksNow",
     "UnknownFieldError",
     "UnknownProcessError",
     "WebhookRefusedError",
@@ -77,8 +81,16 @@ __all__ = [
 FURTHEST_AHEAD = timedelta(days=1)
 """How far the portal's clock may be ahead of the host's; no time zone and no careless clock explains more."""
 
+MARGIN = timedelta(days=1)
+"""How much wider than asked tasks are filtered by time: which zone such a filter is read in is not documented."""
+
 PROBES = 3
 """How often the probe starts again because somebody edits the very element it looks at."""
+
+
+_GROUP_TASK_FIELDS = ["ID", "TITLE", "STATUS", "GROUP_ID", "CREATED_BY", "RESPONSIBLE_ID", "ACCOMPLICES", "CLOSED_DATE"]
+
+AnyTask = TypeVar("AnyTask", bound=Task)
 
 
 class WrongClockError(PortalError):
@@ -113,6 +125,19 @@ class Census:
     last_id: int
     elements: int
     known: int
+
+
+@dataclass(frozen=True)
+class TasksNow:
+    """Tasks as the portal shows them.
+
+    Attributes:
+        task_ids: all that it shows, whatever their state.
+        closed: of them the completed ones, columns of `contracts.TASK_COLUMNS`.
+    """
+
+    task_ids: frozenset[int]
+    closed: pa.Table
 
 
 class Bitrix24:
@@ -220,26 +245,81 @@ class Bitrix24:
 
     def tasks(self, task_ids: Sequence[int]) -> list[Task]:
         """Tasks by id; those the webhook's owner cannot see, or that are gone, are absent."""
-        wanted = sorted(set(task_ids))
-        commands = [
-            "tasks.task.list?"
-            + encode(
-                {
-                    "filter": {"ID": wanted[at : at + PAGE]},
-                    "order": {"ID": "asc"},
-                    "select": ["ID", "CREATED_BY", "RESPONSIBLE_ID"],
-                    "start": -1,
-                }
+        return self._tasks_by_id(Task, task_ids, ["ID", "CREATED_BY", "RESPONSIBLE_ID", "TITLE"])
+
+    def closed_tasks(self, groups: Sequence[int], first: date, last: date) -> pa.Table:
+        """Tasks of workgroups that were closed in whole months and are completed now.
+
+        Args:
+            groups: workgroup ids, at least one.
+            first: first day of the first month.
+            last: first day of the last month, included.
+
+        Returns:
+            Columns of `contracts.TASK_COLUMNS`, by rising task id; several rows for a task with accomplices.
+
+        Raises:
+            ContractBrokenError: the portal ignores the filter by group or by time.
+            FilterBrokenError: the filter by time matches nothing, not even tasks that were closed in that time.
+        """
+        end = _next_month(last)
+        begin, until = (datetime(day.year, day.month, 1, tzinfo=self._zone) for day in (first, end))
+        known_at = self.clock
+        # Upper and lower bound only narrow what is read: months are cut out of it afterwards.
+        condition = {
+            "GROUP_ID": list(groups),
+            "REAL_STATUS": COMPLETED,
+            ">=CLOSED_DATE": (begin - MARGIN).isoformat(),
+            "<CLOSED_DATE": (until + MARGIN).isoformat(),
+        }
+        tasks = self._group_tasks(groups, condition, "closed tasks")
+        if any(task.closed_at and not begin - 2 * MARGIN <= task.closed_at < until + 2 * MARGIN for task in tasks):
+            raise ContractBrokenError(
+                "tasks.task.list returned tasks closed at another time than asked for: it ignores the filter by "
+                "CLOSED_DATE"
             )
-            for at in range(0, len(wanted), PAGE)
-        ]
-        tasks: list[Task] = []
-        for result in self._connection.batch(commands, title="linked tasks", rows_each=PAGE):
-            rows = rows_of(_accepted(result, "tasks.task.list"), ("tasks",), "tasks.task.list")
-            tasks += parse_records(Task, rows, "tasks.task.list")
-        if not {task.id for task in tasks} <= set(wanted):
-            raise ContractBrokenError("tasks.task.list returned tasks nobody asked for: it ignores the filter by ID")
-        return tasks
+        if not tasks:
+            self._refuse_blind_filter(condition, begin, min(until, known_at))
+        rows = tasks_table(tasks, self._zone)
+        period = rows.column("period").to_pylist()
+        return rows.filter(pa.array([first <= month <= last for month in period], pa.bool_()))
+
+    def changed_tasks(self, groups: Sequence[int], since: datetime) -> TasksNow:
+        """Tasks that stand in workgroups and were changed since a moment: closed, opened again, moved in, reassigned.
+
+        A task that was moved out of all of them, or deleted, does not show here. Some that were changed up to a day
+        earlier do.
+
+        Args:
+            groups: workgroup ids, at least one.
+            since: by the portal's clock, aware.
+
+        Raises:
+            ContractBrokenError: the portal ignores the filter by group.
+        """
+        begin = (since - MARGIN).astimezone(self._zone)
+        condition = {"GROUP_ID": list(groups), ">=CHANGED_DATE": begin.isoformat("T", "seconds")}
+        tasks = self._group_tasks(groups, condition, "changed tasks")
+        return TasksNow(frozenset(task.id for task in tasks), tasks_table(tasks, self._zone))
+
+    def tasks_now(self, task_ids: Sequence[int]) -> TasksNow:
+        """Tasks by id, wherever they stand by now; those that cannot be seen, or are gone, are absent."""
+        tasks = self._tasks_by_id(GroupTask, task_ids, _GROUP_TASK_FIELDS)
+        return TasksNow(frozenset(task.id for task in tasks), tasks_table(tasks, self._zone))
+
+    def visible_tasks(self, group: int) -> int:
+        """How many tasks of a workgroup the webhook's owner sees, open ones included.
+
+        Raises:
+            ContractBrokenError: the portal did not count.
+        """
+        command = "tasks.task.list?" + encode({"filter": {"GROUP_ID": group}, "select": ["ID"], "start": 0})
+        answer = self._connection.linked({"all": command})
+        answer.result("all", "tasks.task.list")
+        total = answer.totals.get("all")
+        if not isinstance(total, int):
+            raise ContractBrokenError("tasks.task.list did not count the tasks of a workgroup (no usable total)")
+        return total
 
     # --- what a process is ------------------------------------------------------------------------------------
 
@@ -447,6 +527,57 @@ class Bitrix24:
         local = moment.astimezone(self._zone).replace(microsecond=0)
         return local.isoformat() if self._writes_offset else local.strftime("%Y-%m-%d %H:%M:%S")
 
+    def _tasks_by_id(self, model: type[AnyTask], task_ids: Sequence[int], fields: Sequence[str]) -> list[AnyTask]:
+        wanted = sorted(set(task_ids))
+        commands = [
+            "tasks.task.list?"
+            + encode(
+                {
+                    "filter": {"ID": wanted[at : at + PAGE]},
+                    "order": {"ID": "asc"},
+                    "select": list(fields),
+                    "start": -1,
+                }
+            )
+            for at in range(0, len(wanted), PAGE)
+        ]
+        tasks: list[AnyTask] = []
+        for result in self._connection.batch(commands, title="linked tasks", rows_each=PAGE):
+            rows = rows_of(_accepted(result, "tasks.task.list"), ("tasks",), "tasks.task.list")
+            tasks += parse_records(model, rows, "tasks.task.list")
+        if not {task.id for task in tasks} <= set(wanted):
+            raise ContractBrokenError("tasks.task.list returned tasks nobody asked for: it ignores the filter by ID")
+        return tasks
+
+    def _group_tasks(self, groups: Sequence[int], condition: Mapping[str, Any], title: str) -> list[GroupTask]:
+        walk = _group_walk(condition, title)
+        tasks = parse_records(GroupTask, self._connection.collect(walk), walk.method)
+        if not {task.group_id for task in tasks} <= set(groups):
+            raise ContractBrokenError(
+                "tasks.task.list returned tasks of other workgroups than asked for: it ignores the filter by GROUP_ID"
+            )
+        return tasks
+
+    def _refuse_blind_filter(self, condition: Mapping[str, Any], begin: datetime, until: datetime) -> None:
+        """Nothing was closed then, or the filter by time does not understand us: the last closed tasks tell."""
+        anytime = {name: value for name, value in condition.items() if not name.endswith("CLOSED_DATE")}
+        newest = {"filter": anytime, "order": {"CLOSED_DATE": "desc"}, "select": _GROUP_TASK_FIELDS, "start": -1}
+        # Both at one moment: a task may have been moved into the group since the list was read.
+        commands = {"then": _group_walk(condition).command(0), "newest": "tasks.task.list?" + encode(newest)}
+        answer = self._connection.linked(commands)
+        then, last = (
+            rows_of(answer.result(name, "tasks.task.list"), ("tasks",), "tasks.task.list") for name in commands
+        )
+        tasks = parse_records(GroupTask, last, "tasks.task.list")
+        # What was closed before this session began was closed before the list was read.
+        missed = any(task.status == COMPLETED and task.closed_at and begin <= task.closed_at < until for task in tasks)
+        if missed and not then:
+            raise FilterBrokenError(
+                "The portal does not filter tasks by CLOSED_DATE: it shows closed tasks of that time only when it is "
+                "not asked for them, so no month can be read whole; take `tasks` out of the configuration and ask "
+                "Bitrix24 support."
+            )
+
     def _stubs(self, process: Process, condition: Mapping[str, Any]) -> pa.Table:
         fields = ["id", "createdTime", "updatedTime"]
         if process.cadence == "month" and process.fields.period:
@@ -537,6 +668,12 @@ def _elements(process: Process, fields: Sequence[str], condition: Mapping[str, A
         "start": -1,
     }
     return Walk("crm.item.list", params, ("filter", ">id"), ("items",), "id", f"process {process.key}")
+
+
+def _group_walk(condition: Mapping[str, Any], title: str = "") -> Walk:
+    """All tasks under a condition, page by page along their ids."""
+    params = {"filter": dict(condition), "order": {"ID": "asc"}, "select": _GROUP_TASK_FIELDS, "start": -1}
+    return Walk("tasks.task.list", params, ("filter", ">ID"), ("tasks",), "id", title)
 
 
 def _accepted(result: object, method: str) -> object:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from html import unescape
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 SCORE_FROM, SCORE_TO = 1, 5
 
@@ -46,10 +46,28 @@ RATING_COLUMNS = pa.schema(
         pa.field("task_id", pa.int64(), nullable=False),
         pa.field("task_setter_id", pa.int64(), nullable=False),
         pa.field("task_executor_id", pa.int64(), nullable=False),
+        pa.field("task_title", pa.string(), nullable=False),
         pa.field("is_deleted", pa.bool_(), nullable=False),
     ]
 )
-"""The vault dataset `raw`: one row per rating element; ids are 0 where the portal gives none."""
+"""The vault dataset `raw`: one row per rating element; ids are 0, and a title is empty, where the portal gives none."""
+
+
+TASK_COLUMNS = pa.schema(
+    [
+        pa.field("task_id", pa.int64(), nullable=False),
+        pa.field("group_id", pa.int64(), nullable=False),
+        pa.field("setter_id", pa.int64(), nullable=False),
+        pa.field("executor_id", pa.int64(), nullable=False),
+        pa.field("period", pa.date32(), nullable=False),
+        pa.field("closed_at", pa.timestamp("s", tz="UTC"), nullable=False),
+        pa.field("closed_on", pa.date32(), nullable=False),
+        pa.field("title", pa.string(), nullable=False),
+        pa.field("is_deleted", pa.bool_(), nullable=False),
+    ]
+)
+"""The vault dataset `task`: one row per executor of a closed task, accomplices included; `period` is the month and
+`closed_on` the day of closing in portal time."""
 
 
 class ContractBrokenError(Exception):
@@ -79,9 +97,15 @@ class FieldMap(Frozen):
 
 
 class TaskGroup(Frozen):
-    """Which tasks a process is expected to be rated for."""
+    """Which tasks a process is expected to be rated for.
 
-    group_id: int
+    Attributes:
+        group_id: workgroup that the tasks belong to.
+        min_tasks: cadence month only: a pair with fewer closed tasks in a month need not rate.
+    """
+
+    group_id: Annotated[int, Field(ge=1)]
+    min_tasks: Annotated[int, Field(ge=1)] = 1
 
 
 class Process(Frozen):
@@ -105,6 +129,14 @@ class Process(Frozen):
             raise ValueError(f"process {self.key}: cadence month needs fields.period; map a date field")
         return self
 
+    @model_validator(mode="after")
+    def _only_months_have_a_minimum(self) -> Process:
+        if self.cadence == "task" and self.tasks is not None and self.tasks.min_tasks != 1:
+            raise ValueError(
+                f"process {self.key}: tasks.min_tasks is for cadence month; with cadence task every task is rated"
+            )
+        return self
+
 
 def _number(value: object) -> int:
     """Portal ids come as 7, "7", 0, "", null, false: 0 stands for none."""
@@ -124,6 +156,13 @@ def _flag(value: object) -> bool:
 
 
 _FLAGS = {"TRUE": True, "Y": True, "1": True, "FALSE": False, "N": False, "0": False}
+
+
+def _text(value: object) -> str:
+    """A text as people wrote it; null and absent are an empty text. Lone surrogates cannot be stored as UTF-8."""
+    if value is None or isinstance(value, list | dict):
+        return ""
+    return str(value).encode("utf-8", "replace").decode("utf-8")
 
 
 def _first_or_empty(value: object) -> object:
@@ -178,6 +217,62 @@ class Task(BaseModel):
     id: PortalId = Field(ge=1)
     setter_id: PortalId = Field(alias="createdBy", default=0)
     executor_id: PortalId = Field(alias="responsibleId", default=0)
+    title: Annotated[str, BeforeValidator(_text)] = ""
+
+
+COMPLETED = 5
+"""The status of a task that is done and, where that was asked for, accepted."""
+
+
+class GroupTask(Task):
+    """A row of `tasks.task.list` with what tells whether, when and by whom the task was done."""
+
+    group_id: PortalId = Field(alias="groupId", default=0)
+    status: PortalId = 0
+    closed_at: datetime | None = Field(alias="closedDate", default=None)
+    accomplices: Annotated[list[PortalId], BeforeValidator(_first_or_empty)] = []
+
+    @field_validator("closed_at", mode="before")
+    @classmethod
+    def _as_written(cls, value: object) -> object:
+        return _moment(value) or None
+
+    @field_validator("closed_at")
+    @classmethod
+    def _with_offset(cls, value: datetime | None) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("expected an offset")
+        return value
+
+    @property
+    def executors(self) -> list[int]:
+        """Who did it: the responsible person, then the accomplices, each once."""
+        return [person for person in dict.fromkeys([self.executor_id, *self.accomplices]) if person]
+
+
+def tasks_table(tasks: Sequence[GroupTask], zone: ZoneInfo) -> pa.Table:
+    """Turns those of the tasks that are completed into the columns of `TASK_COLUMNS`.
+
+    Args:
+        tasks: in the order in which rows are wanted.
+        zone: the portal's time zone; days and periods are its own.
+
+    Returns:
+        One row per executor, `is_deleted` false; a task closed before 2020 has none, and nor has one without executor.
+    """
+    rows = [
+        (task.id, task.group_id, task.setter_id, person, day.replace(day=1), task.closed_at, day, task.title, False)
+        for task in tasks
+        if task.status == COMPLETED and task.closed_at is not None
+        for day in [task.closed_at.astimezone(zone).date()]
+        if day >= FIRST_PERIOD
+        for person in task.executors
+    ]
+    columns = list(zip(*rows, strict=True)) or [()] * len(TASK_COLUMNS)
+    return pa.table(
+        {field.name: pa.array(values, field.type) for field, values in zip(TASK_COLUMNS, columns, strict=True)},
+        schema=TASK_COLUMNS,
+    )
 
 
 class EnumerationItem(BaseModel):
@@ -429,7 +524,7 @@ def ratings_table(
         zone: the portal's time zone; periods are its months.
 
     Returns:
-        One row per item, `task_setter_id` and `task_executor_id` still 0, `is_deleted` false.
+        One row per item; nothing is known yet of the linked task, and `is_deleted` is false.
 
     Raises:
         ContractBrokenError: an element lacks id, createdTime, updatedTime or a mapped field, or an id is no number.
@@ -472,6 +567,7 @@ def ratings_table(
         "task_id": np.array([_task(value) for value in values.get("task", nothing)], dtype=np.int64),
         "task_setter_id": np.zeros(len(items), dtype=np.int64),
         "task_executor_id": np.zeros(len(items), dtype=np.int64),
+        "task_title": pa.array([""] * len(items), pa.string()),
         "is_deleted": np.zeros(len(items), dtype=bool),
     }
     return pa.table(
@@ -522,13 +618,6 @@ def _task(value: object) -> int:
         value = value[0] if value else None
     match = _TASK_ID.fullmatch(str(value).strip()) if value is not None else None
     return int(match[1]) if match else 0
-
-
-def _text(value: object) -> str:
-    """A comment as written; null and absent are an empty text. Lone surrogates cannot be stored as UTF-8."""
-    if value is None or isinstance(value, list | dict):
-        return ""
-    return str(value).encode("utf-8", "replace").decode("utf-8")
 
 
 def _reason(value: object, options: Mapping[int, str]) -> str:

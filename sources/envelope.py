@@ -257,7 +257,9 @@ class Walk:
 
     def newest(self) -> str:
         """One batch command for the page at the end of the list: its first row has the greatest id."""
-        return f"{self.method}?{encode({**self.params, 'order': {self.row_id: 'DESC'}})}"
+        # Ordered by the name that the cursor has: a row of tasks.task.list calls it id, its order ID.
+        name = self.cursor[-1].removeprefix(">")
+        return f"{self.method}?{encode({**self.params, 'order': {name: 'DESC'}})}"
 
     def reference(self, command: str) -> str:
         """What the next command's cursor says: the last id of a full page of `command`."""

@@ -77,12 +77,20 @@ PUBLISHED = (
     PublishedTable("dwh", "dim_date", "whole"),
     PublishedTable("dwh", "dim_process", "whole"),
     PublishedTable("dwh", "dim_policy", "whole"),
+    PublishedTable("dwh", "dim_reason", "whole"),
+    PublishedTable("dwh", "dim_rule", "whole"),
     PublishedTable("dwh", "dim_department", "whole"),
     PublishedTable("dwh", "dim_employee", "whole"),
     PublishedTable("dwh", "fct_rating", "periods"),
+    PublishedTable("dwh", "bridge_rating_reason", "periods"),
     PublishedTable("hr", "fct_rating", "periods"),
+    PublishedTable("hr", "fct_obligation", "periods"),
     PublishedTable("hr", "fct_rating_event", "periods"),
+    PublishedTable("mart", "coverage", "open"),
     PublishedTable("mart", "department_pair", "open"),
+    PublishedTable("mart", "reason", "open"),
+    PublishedTable("mart", "rule_violation", "open"),
+    PublishedTable("mart", "comment_queue", "open"),
     PublishedTable("mart", "comment_feed", "open"),
     PublishedTable("mart", "rating_block", "nothing"),
     PublishedTable("ops", "release", "nothing"),
@@ -90,7 +98,14 @@ PUBLISHED = (
 )
 """In the order of the swap: dimensions, facts, marts, and last the ledger of what the marts now show."""
 
-INPUTS = ("released_rating", "released_event", "employee_version", "department_version", "run_step")
+INPUTS = (
+    "released_rating",
+    "released_obligation",
+    "released_event",
+    "employee_version",
+    "department_version",
+    "run_step",
+)
 """Tables of `stg` that a run fills with what left the vault and with its own steps, and empties at its end."""
 
 
@@ -328,18 +343,21 @@ class Session:
             what=f"the transform of {target.full_name}",
         )
 
-    def keep_named(self, target: PublishedTable, column: str) -> None:
+    def keep_named(self, target: PublishedTable, key: str, named_by: Mapping[PublishedTable, str]) -> None:
         """Adds the published rows that untouched months of facts still name and the copy lacks.
 
         Args:
             target: a dimension whose copy was filled; the copies of facts hold their untouched months only.
-            column: its key, which facts have under the same name.
+            key: its key column.
+            named_by: facts, and the expression over each that gives the keys it names.
         """
-        facts = [fact.staged for fact in PUBLISHED if fact.name == "fct_rating"]
-        named = " UNION DISTINCT ".join(f"SELECT toString({column}) FROM {fact}" for fact in facts)  # noqa: S608
+        named = " UNION DISTINCT ".join(
+            f"SELECT toString({expression}) FROM {fact.staged}"  # noqa: S608 - names are ours
+            for fact, expression in named_by.items()
+        )
         self.command(
             f"INSERT INTO {target.staged} SELECT * FROM {target.full_name} "  # noqa: S608 - names are ours
-            f"WHERE {column} NOT IN (SELECT {column} FROM {target.staged}) AND toString({column}) IN ({named})",
+            f"WHERE {key} NOT IN (SELECT {key} FROM {target.staged}) AND toString({key}) IN ({named})",
             what=f"the copy of {target.full_name}",
         )
 
@@ -360,9 +378,14 @@ class Session:
             {"database": target.database, "name": target.name},
         )
 
-    def note_step(self, run_id: str, step: str, seconds: float = 0.0) -> None:
-        """Notes that a step of a run (a table, or an audit) is done with the copies, and how long it took."""
-        self.insert(f"{STAGE}.run_step", pa.table({"run_id": [run_id], "step": [step], "seconds": [seconds]}))
+    def note_step(self, run_id: str, step: str) -> None:
+        """Notes that a step of a run (the inputs, or an audit) is done with the copies."""
+        self.note_seconds(run_id, {step: 0.0})
+
+    def note_seconds(self, run_id: str, seconds: Mapping[str, float]) -> None:
+        """Notes how long the tables of a stage took to build, by name."""
+        rows = [{"run_id": run_id, "step": step, "seconds": taken} for step, taken in seconds.items()]
+        self.insert(f"{STAGE}.run_step", pa.Table.from_pylist(rows))
 
     def step_seconds(self, run_id: str) -> dict[str, float]:
         """How long each step of a run took."""
@@ -459,15 +482,13 @@ class Session:
 
         Partitions attached from the published table are equal without looking.
         """
-
-        def digest(full_name: str) -> list[dict[str, Any]]:
-            # toString: cityHash64 of a NULL is NULL, and sum would skip the row.
-            return self.rows(
-                f"SELECT _partition_id AS part, count() AS n, sum(cityHash64(toString(tuple(*)))) AS hash "  # noqa: S608
-                f"FROM {full_name} GROUP BY part ORDER BY part"
-            )
-
-        return digest(target.staged) != digest(target.full_name)
+        # toString: cityHash64 of a NULL is NULL, and sum would skip the row.
+        parts = " UNION ALL ".join(
+            f"SELECT _partition_id AS part, count() AS n, sum(cityHash64(toString(tuple(*)))) AS hash "  # noqa: S608
+            f"FROM {full_name} GROUP BY part"
+            for full_name in (target.staged, target.full_name)
+        )
+        return bool(self.rows(f"SELECT part FROM ({parts}) GROUP BY part, n, hash HAVING count() != 2 LIMIT 1"))  # noqa: S608
 
     def _journal(self, swap_id: str, state: str, tables: Mapping[str, str]) -> None:
         self.command(

@@ -53,6 +53,22 @@ def refuse_mass_deletion(live_before: Mapping[date, int], deleted_now: Mapping[d
         )
 
 
+def refuse_lost_tasks(known: int, vanished: int) -> None:
+    """Fails when more than 20 % (and at least 10) of the closed tasks of the months read are no longer shown at all.
+
+    The portal's list of tasks cannot tell a deleted task from one that the webhook's owner may not see any more.
+
+    Raises:
+        MassDeletionError: with the counts.
+    """
+    if vanished >= FEWEST_TO_DOUBT and vanished > SHARE_TO_DOUBT * known:
+        raise MassDeletionError(
+            f"Too many closed tasks vanished from the portal at once ({vanished} of {known}): check that the webhook's "
+            "owner still sees the tasks of the workgroups in `tasks` (as their member, or by a role); if they were "
+            "really deleted, run again with --accept-deletions."
+        )
+
+
 def refuse_mass_dismissal(active_before: int, vanished: int) -> None:
     """Fails when more than 20 % (and at least 10) of the employees are no longer shown at all.
 

@@ -142,6 +142,42 @@ class PolicyBook:
             mode, version = mode.where(~is_stricter, other_mode), version.where(~is_stricter, other_version)
         return mode, version
 
+    def resolve_obligations(
+        self,
+        obligations: pd.DataFrame,
+        ratings: pd.DataFrame,
+        organisation: Organisation,
+        sightings: Sequence[date],
+        today: date,
+    ) -> tuple[pd.Series[str], pd.Series[str]]:
+        """Finds mode and policy version of every expected rating.
+
+        A row that says who was expected to rate whom, and which rating did it, tells as much as the rating: it has the
+        stricter of the mode of its own day and people, and that of its rating.
+
+        Args:
+            obligations: columns process_key, rater_id, ratee_id, expected_on, rating_id (0: not given).
+            ratings: columns process_key, rating_id, mode, policy_version; one that is not among them is as hidden as
+                can be.
+            organisation: people and departments.
+            sightings: days on which a run saw people, oldest first.
+            today: the portal's day.
+
+        Returns:
+            (mode, policy_version), one value per row.
+        """
+        mode, version = self.resolve_people(
+            obligations.assign(rated_on=obligations["expected_on"]), organisation, sightings, today
+        )
+        identity = ["process_key", "rating_id"]
+        known = ratings.set_index(identity).reindex(pd.MultiIndex.from_frame(obligations[identity]))
+        of_rating = pd.Series(known["mode"].fillna(MODES[-1]).to_numpy(dtype=object), index=obligations.index)
+        line = pd.Series(
+            known["policy_version"].fillna(DEFAULT_VERSION).to_numpy(dtype=object), index=obligations.index
+        )
+        is_stricter = obligations["rating_id"].ne(0) & of_rating.map(MODES.index).gt(mode.map(MODES.index))
+        return mode.where(~is_stricter, of_rating), version.where(~is_stricter, line)
+
     def _resolve_on(
         self, days: pd.Series[Any], ratings: pd.DataFrame, organisation: Organisation, today: date
     ) -> tuple[pd.Series[str], pd.Series[str]]:

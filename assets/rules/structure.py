@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from assets.rules import comments
+from assets.rules import comments, reasons
 from assets.rules.organisation import Organisation
 
 EXCLUSION_CODES = (
@@ -35,6 +35,9 @@ EXCLUSION_CODES = (
     "unexplained",
 )
 """First match wins, in this order."""
+
+COPY_PASTE = "copy_paste"
+"""The comment rule that looks at a rater's other ratings, not at the text alone."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +96,10 @@ def check(
     organisation: Organisation,
     freeze_day: int,
     shadowed: pd.MultiIndex | None = None,
+    *,
+    count_unexplained: bool = False,
 ) -> pd.DataFrame:
-    """Gives every rating its departments, its comment level and its exclusion code.
+    """Gives every rating its departments, what its comment is worth, its reasons and its exclusion code.
 
     Args:
         ratings: columns of the vault dataset `raw`, all periods together, a plain unique index.
@@ -102,16 +107,19 @@ def check(
         organisation: people and departments; a rating belongs to those of the day it was made.
         freeze_day: day of the next month on which a month is closed.
         shadowed: (process_key, rating_id) of duplicates whose first rating was destroyed with its month.
+        count_unexplained: whether a lowered score counts although its comment is a violation.
 
     Returns:
-        The rows with rater_department_id, ratee_department_id, comment_level, exclusion_code and is_counted added.
+        The rows with rater_department_id, ratee_department_id, comment_level, comment_rules (codes by commas),
+        ruleset_version, reason_codes (by commas), reason_source, exclusion_code and is_counted added.
     """
     rater_department = organisation.departments_of(ratings["rater_id"], ratings["rated_on"])
     ratee_department = organisation.departments_of(ratings["ratee_id"], ratings["rated_on"])
     score = ratings["score"].astype("float64")
     threshold = ratings["process_key"].map({key: term.comment_required_below for key, term in terms.items()})
-    must_explain = (score < threshold.astype("float64")).to_numpy(dtype=bool)
-    levels = comments.levels(ratings["comment"], must_explain)
+    is_low = (score < threshold.astype("float64")).to_numpy(dtype=bool)
+    levels, rules = _judge_comments(ratings, is_low)
+    tags = reasons.tag_all(ratings["comment"], ratings["reason"], is_low, levels)
 
     rater, ratee = ratings["rater_id"].to_numpy(), ratings["ratee_id"].to_numpy()
     known = organisation.known_people
@@ -128,7 +136,7 @@ def check(
         "out_of_window": _out_of_window(ratings, terms, freeze_day),
         "stage_not_counted": _stage_not_counted(ratings, terms),
         "deleted": ratings["is_deleted"],
-        "unexplained": must_explain & (levels == comments.VIOLATION),
+        "unexplained": is_low & (levels == comments.VIOLATION) & (not count_unexplained),
     }
     code = np.select(
         [np.asarray(conditions[name], dtype=bool) for name in EXCLUSION_CODES], EXCLUSION_CODES, default=""
@@ -137,9 +145,55 @@ def check(
         rater_department_id=rater_department,
         ratee_department_id=ratee_department,
         comment_level=levels,
+        comment_rules=rules,
+        ruleset_version=comments.RULESET_VERSION,
+        reason_codes=tags["codes"],
+        reason_source=tags["source"],
         exclusion_code=code,
         is_counted=code == "",
     )
+
+
+def _judge_comments(
+    ratings: pd.DataFrame, is_low: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.object_]]:
+    """Level and codes of every comment; what a rater pastes everywhere is weak, however good it reads."""
+    verdicts = comments.judge_all(ratings["comment"], is_low, ratings["task_title"])
+    levels, codes = (verdicts[name].to_numpy(dtype=object).copy() for name in ("level", "codes"))
+    living = ~ratings["is_deleted"].to_numpy(dtype=bool)
+    pasted = np.zeros(len(ratings), dtype=bool)
+    pasted[living] = comments.copy_pasted(ratings[living], is_low[living])
+    # A dash is a dash each time: only what says something can be said too often.
+    pasted &= levels != comments.VIOLATION
+    levels[pasted] = comments.WEAK
+    codes[pasted] = [f"{code},{COPY_PASTE}".lstrip(",") for code in codes[pasted]]
+    return levels, codes
+
+
+def copies_among(ratings: pd.DataFrame) -> pd.DataFrame:
+    """Takes the verdict `copy_paste` back where these ratings alone do not show the copies.
+
+    A reader who sees one rating called a copy, and no other like it, would learn what its rater wrote in ratings that
+    are hidden from him.
+
+    Args:
+        ratings: checked ratings that one circle of readers sees; columns rater_id, ratee_id, rated_on, comment,
+            is_deleted, comment_level, comment_rules, reason_codes.
+
+    Returns:
+        The rows with comment_level and comment_rules as these ratings justify them.
+    """
+    found = [codes.split(",") for codes in ratings["comment_rules"]]
+    pasted = np.array([COPY_PASTE in codes for codes in found], dtype=bool)
+    takes_part = ~ratings["is_deleted"].to_numpy(dtype=bool)
+    is_low = ratings["reason_codes"].ne("").to_numpy(dtype=bool)
+    pasted[takes_part] &= ~comments.copy_pasted(ratings[takes_part], is_low[takes_part])
+    levels, rules = (ratings[name].to_numpy(dtype=object).copy() for name in ("comment_level", "comment_rules"))
+    for place in np.flatnonzero(pasted):
+        codes = [code for code in found[place] if code != COPY_PASTE]
+        is_weak = any(comments.RULES[code].severity == comments.WEAK for code in codes)
+        levels[place], rules[place] = comments.WEAK if is_weak else comments.OK, ",".join(codes)
+    return ratings.assign(comment_level=levels, comment_rules=rules)
 
 
 def _is_shadowed(ratings: pd.DataFrame, shadowed: pd.MultiIndex | None) -> npt.NDArray[np.bool_]:

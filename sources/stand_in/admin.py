@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from sources.stand_in.limits import Clock
 from sources.stand_in.state import PortalState, Record, SmartProcess
-from sources.stand_in.truth import TruthRow, rating_truth
+from sources.stand_in.truth import ObligationRow, TruthRow, obligation_truth, rating_truth
 
 
 class Admin:
@@ -27,6 +27,7 @@ class Admin:
 
     Attributes:
         hidden_items: (entity type id, item id) that the webhook's owner may not see.
+        hidden_tasks: ids of tasks that the webhook's owner may not see.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Admin:
         self._lock = lock or threading.RLock()
         self._changed = changed
         self.hidden_items: set[tuple[int, int]] = set()
+        self.hidden_tasks: set[int] = set()
 
     def _now(self) -> str:
         return self.state.timestamp(self.clock.now())
@@ -125,6 +127,49 @@ class Admin:
         """Adds a task, or replaces it."""
         self._put(self.state.tasks, id, row)
 
+    def edit_task(self, id: int, fields: Record) -> bool:  # noqa: A002
+        """Edits a task as `tasks.task.update` does.
+
+        Args:
+            id: the task.
+            fields: names as in the state, camelCase; `changedDate` among them is taken as given.
+
+        Returns:
+            Whether anything changed: if not, `changedDate` stays.
+
+        Raises:
+            KeyError: there is no such task.
+        """
+        with self._lock:
+            row = self.state.tasks[id]
+            changes = {name: value for name, value in fields.items() if name not in row or row[name] != value}
+            if changes:
+                stamps = {"changedDate": self._now(), "changedBy": str(self.actor_id)}
+                self.state.tasks[id] = {**row, **stamps, **changes}
+                self._changed()
+            return bool(changes)
+
+    def close_task(self, id: int) -> None:  # noqa: A002
+        """Completes a task now. Raises KeyError if it is not there."""
+        done = {"status": "5", "closedDate": self._now(), "closedBy": str(self.actor_id)}
+        self.edit_task(id, done | {"statusChangedDate": done["closedDate"]})
+
+    def reopen_task(self, id: int) -> None:  # noqa: A002
+        """Takes a completed task up again: it has no day of closing any more. Raises KeyError if it is not there."""
+        self.edit_task(id, {"status": "3", "closedDate": None, "closedBy": "0", "statusChangedDate": self._now()})
+
+    def delete_task(self, id: int) -> None:  # noqa: A002
+        """Deletes a task; it is kept aside for `restore_task`. Raises KeyError if it is not there."""
+        with self._lock:
+            self.state.deleted_tasks[id] = self.state.tasks.pop(id)
+            self._changed()
+
+    def restore_task(self, id: int) -> None:  # noqa: A002
+        """Brings a deleted task back as it was. Raises KeyError if unknown."""
+        with self._lock:
+            self.state.tasks[id] = self.state.deleted_tasks.pop(id)
+            self._changed()
+
     def put_user(self, id: int, row: Record | None) -> None:  # noqa: A002
         """Adds an employee, or replaces them; without a row, `user.get` no longer shows them."""
         self._put(self.state.users, id, row)
@@ -191,3 +236,8 @@ class Admin:
         """What the company's ratings really are, one row per rating."""
         with self._lock:
             return rating_truth(self.state)
+
+    def obligations(self) -> list[ObligationRow]:
+        """What ratings the company's closed tasks ask for, one row per expected rating."""
+        with self._lock:
+            return obligation_truth(self.state)

@@ -652,7 +652,7 @@ def _changed_roles(first: Rating, last: Rating) -> list[str]:
 
 def _lowered(rating: Rating, score: int, chance: Random) -> Rating:
     reason = chance.choice(list(phrases.REASONS))
-    return replace(rating, score=score, reason=reason, comment=chance.choice(phrases.VAGUE))
+    return replace(rating, score=score, reason=reason, comment=chance.choice(phrases.VAGUE_TEXTS))
 
 
 def _other_score(rating: Rating, _: Company, chance: Random) -> Rating:
@@ -662,7 +662,7 @@ def _other_score(rating: Rating, _: Company, chance: Random) -> Rating:
 
 
 def _junk_comment(rating: Rating, _: Company, chance: Random) -> Rating:
-    return replace(rating, comment=chance.choice([text for text in phrases.JUNK if text != rating.comment]))
+    return replace(rating, comment=chance.choice([text for text in phrases.JUNK_TEXTS if text != rating.comment]))
 
 
 def _other_reason(rating: Rating, _: Company, chance: Random) -> Rating:

@@ -107,6 +107,8 @@ class Handover:
         naming: how the user fields are named: by digits, letters, or letters and digits.
         system_ratee: the ratee is the responsible person of the element, not a user field.
         directed: the configuration names setter and executor departments.
+        measured: the configuration names the workgroup of its tasks.
+        min_tasks: closed tasks of a pair in a month from which on it has to rate; only where ratings are monthly.
     """
 
     key: str
@@ -126,6 +128,7 @@ class Handover:
     reason: bool = False
     directed: bool = False
     measured: bool = True
+    min_tasks: int = 1
     counted_stages: tuple[str, ...] = ()
 
     def __hash__(self) -> int:
@@ -204,6 +207,7 @@ HANDOVERS = (
     Handover(
         "support", "Передача обращений в разработку", 1076, 21, SUPPORT, DEVELOPMENT, "month", 3, "integer",
         {"brief": 35, "priority": 20, "duplicate": 15, "communication": 10}, 20, (64,), reason=True,
+        min_tasks=2,
     ),
 )  # fmt: skip
 
@@ -214,7 +218,7 @@ def _tiny_handovers() -> tuple[Handover, ...]:
     return (
         replace(forward, volume=14),
         replace(back, volume=4),
-        replace(logistics, volume=3, cadence="month"),
+        replace(logistics, volume=3, cadence="month", min_tasks=2),
     )
 
 
@@ -431,9 +435,11 @@ def live(company: Company, scale: Scale) -> None:
         _tie(company)
     for handover in company.handovers:
         _work(company, handover)
+    _share_tasks(company)
     _score(company)
     _explain(company)
     _plant(company, TINY_EVENTS if scale == "tiny" else DEMO_EVENTS)
+    _paste(company)
     _tell(company)
 
 
@@ -692,6 +698,24 @@ def _task(
     return closed if done else None
 
 
+HELPED_SHARE = 0.02
+"""Of the tasks, so many are done by two people."""
+
+
+def _share_tasks(company: Company) -> None:
+    """A few tasks have an accomplice, who should rate the setter as well, and does not."""
+    chance = company.chance("accomplices")
+    seats = {number: person.department for number, person in company.people.items()}
+    colleagues: dict[int, list[int]] = {}
+    for number, department in seats.items():
+        colleagues.setdefault(department, []).append(number)
+    for task in company.tasks.values():
+        if chance.random() < HELPED_SHARE:
+            setter, executor = int(task["createdBy"]), int(task["responsibleId"])
+            others = [number for number in colleagues[seats[executor]] if number not in (setter, executor)]
+            task["accomplices"] = [str(chance.choice(others))] if others else []
+
+
 def _rate_task(
     company: Company, handover: Handover, pair: tuple[Person, Person], closed: datetime, chance: Chance
 ) -> None:
@@ -855,10 +879,10 @@ def _explain(company: Company) -> None:
         chronic = company.people[rating.rater].chronic
         draw = chance.random()
         if chronic or draw >= 0.91:
-            rating.comment = chronic or chance.choice(phrases.JUNK)
+            rating.comment = chronic or chance.choice(phrases.JUNK_TEXTS)
             rating.events.add("comment_junk")
         elif draw >= 0.81:
-            rating.comment = chance.choice(phrases.VAGUE)
+            rating.comment = chance.choice(phrases.VAGUE_TEXTS)
             rating.events.add("comment_vague")
         else:
             rating.comment = _real(rating, chance)
@@ -900,6 +924,9 @@ DEMO_EVENTS = {
     "stage_not_counted": 4,
     "markup": 20,
     "invisible": 3,
+    "comment_title_copy": 6,
+    "comment_contradiction": 6,
+    "comment_profanity": 4,
 }
 TINY_EVENTS = {**dict.fromkeys(DEMO_EVENTS, 1), "identifier": 4, "invisible": 2, "duplicate": 2}
 
@@ -955,6 +982,9 @@ class _Planter:
             "stage_not_counted": (self.is_cancellable, self.stage_not_counted),
             "markup": (self.is_explained, self.markup),
             "invisible": (self.is_explained, self.invisible),
+            "comment_title_copy": (lambda r: self.is_explained(r) and r.task > 0, self.title_copy),
+            "comment_contradiction": (self.is_explained, self.contradiction),
+            "comment_profanity": (self.is_explained, self.profanity),
         }
 
     def plant(self, event: str, number: int) -> None:
@@ -1083,6 +1113,46 @@ class _Planter:
         else:
             rating.comment = str(rating.comment).replace(" ", f" {phrases.INVISIBLE}", 1) + phrases.INVISIBLE
         return rating
+
+    def title_copy(self, rating: Rating) -> Rating:
+        """The title of the task instead of a reason."""
+        rating.comment = self.company.tasks[rating.task]["title"]
+        rating.events = {"comment_junk"}
+        return rating
+
+    def contradiction(self, rating: Rating) -> Rating:
+        """Praise under a lowered score."""
+        rating.comment = phrases.CONTRADICTION[self.number % len(phrases.CONTRADICTION)]
+        rating.events = {"comment_vague"}
+        return rating
+
+    def profanity(self, rating: Rating) -> Rating:
+        """Swearing and nothing else."""
+        rating.comment = phrases.PROFANITY_ONLY[self.number % len(phrases.PROFANITY_ONLY)]
+        rating.events = {"comment_junk"}
+        return rating
+
+
+PASTED_DAYS, PASTED_TIMES = 90, 3
+
+
+def _paste(company: Company) -> None:
+    """One rater gives the same reason every time; a very small company may have nobody who lowers scores that often."""
+    lowered: dict[int, list[Rating]] = {}
+    for rating in sorted(company.ratings, key=lambda r: r.created):
+        if "comment_real" in rating.events and all(e.startswith(("comment_", "reason_")) for e in rating.events):
+            lowered.setdefault(rating.rater, []).append(rating)
+    fitting = []
+    for _, own in sorted(lowered.items()):
+        for first in own:
+            near = [r for r in own if timedelta() <= r.created - first.created < timedelta(days=PASTED_DAYS - 1)]
+            if len(near) >= PASTED_TIMES and len({r.ratee for r in near}) > 1:
+                fitting.append(near)
+                break
+    if fitting:
+        for rating in company.chance("copy-paste").choice(fitting):
+            rating.comment = phrases.PASTED
+            rating.events = {"comment_vague", "comment_copy_paste"}
 
 
 # REST shapes
@@ -1517,6 +1587,8 @@ def _process_config(handover: Handover) -> Record:
         entry["executor_departments"] = [handover.executors]
     if handover.measured:
         entry["tasks"] = {"group_id": handover.group_id}
+        if handover.min_tasks > 1:
+            entry["tasks"]["min_tasks"] = handover.min_tasks
     return entry
 
 

@@ -447,6 +447,7 @@ class Methods:
             order or [query.Order("ID", descending=True)],
             query.parse_start(query.lookup(params, "start", "START")),
             schema,
+            self.admin.hidden_tasks,
         )
         select = query.lookup(params, "select", "SELECT")
         return Answer({"tasks": [_task_row(row, select) for row in page.rows]}, page.total, page.next)
@@ -454,7 +455,7 @@ class Methods:
     def _task_get(self, params: Record) -> Answer:
         number = whole(params, "taskId", "TASK_ID", "id", "ID")
         row = self.state.tasks.get(number)
-        if row is None:
+        if row is None or number in self.admin.hidden_tasks:
             return Answer([])  # the portal has no error for a task that is missing or closed to the caller
         return Answer({"task": _task_row(row, params.get("select"))})
 
@@ -664,10 +665,10 @@ def run_batch(methods: Methods, timer: Timer, params: Record, failing: CommandFa
 def _once(methods: Methods, method: str, params: Record, seen: dict[str, Answer]) -> Answer:
     # Behind the end of a chain all commands are alike ("id greater than nothing"): on half a million rows, scanning
     # for each of them would take seconds. While nothing is written, one answer serves them all.
-    if method != "crm.item.list":
+    if method not in ("crm.item.list", "tasks.task.list"):
         seen.clear()
         return methods.call(method, params)
-    key = repr(params)
+    key = f"{method} {params!r}"
     if key not in seen:
         seen[key] = methods.call(method, params)
     return seen[key]

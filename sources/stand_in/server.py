@@ -353,12 +353,17 @@ def build_app(portal: Portal) -> ASGIApp:
         "insert": lambda body: admin.insert_item(int(body["entityTypeId"]), body["fields"], body.get("created")),
         "hide": lambda body: admin.hide_item(int(body["entityTypeId"]), int(body["id"])),
         "show": lambda body: admin.show_item(int(body["entityTypeId"]), int(body["id"])),
+        "tasks/close": lambda body: admin.close_task(int(body["id"])),
+        "tasks/reopen": lambda body: admin.reopen_task(int(body["id"])),
+        "tasks/delete": lambda body: admin.delete_task(int(body["id"])),
+        "tasks/restore": lambda body: admin.restore_task(int(body["id"])),
         "clock": lambda body: _set_clock(admin, body),
         "faults": lambda body: portal.faults.append(_read_fault(body)),
         "faults/clear": lambda _: portal.faults.clear(),
     }
     get: dict[str, Callable[[], Any]] = {
         "truth": lambda: [dataclasses.asdict(row) for row in admin.truth()],
+        "obligations": lambda: [dataclasses.asdict(row) for row in admin.obligations()],
         "log": lambda: [dataclasses.asdict(entry) for entry in portal.log],
         "config": lambda: portal.state.config,
         "faults": lambda: [dataclasses.asdict(fault) for fault in portal.faults],

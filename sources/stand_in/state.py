@@ -92,6 +92,7 @@ class PortalState:
         webhook_user: the employee whose webhook the portal's robots and integrations use.
         planted: what the company put into the data on purpose: event name to (process key, item id) pairs.
         people: what the scores were made from.
+        deleted_tasks: tasks as they were when they were deleted, by id.
     """
 
     now: datetime
@@ -104,6 +105,7 @@ class PortalState:
     webhook_user: int = 1
     planted: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     people: PeopleTruth = field(default_factory=PeopleTruth)
+    deleted_tasks: dict[int, Record] = field(default_factory=dict)
 
     def timestamp(self, moment: datetime) -> str:
         """Writes a moment the way the portal does: its own offset, second resolution."""

@@ -1,4 +1,4 @@
-"""What the warehouse must say about the portal's ratings: an oracle, written to be read rather than to be fast.
+"""What the warehouse must say of ratings, given and expected: an oracle, written to be read rather than to be fast.
 
 Belongs here: the rules of the design, one rating at a time, in plain Python. Does not belong here: anything shared
 with the pipeline. The oracle would prove nothing if it ran the code that it judges.
@@ -12,11 +12,14 @@ which day as far as any run could see, and what happened to a rating between two
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from functools import cache
 from typing import Any, Literal, TypeAlias
 
+from sources.stand_in import phrases
 from sources.stand_in.state import PortalState, Record, SmartProcess
 
 FIRST_PERIOD = date(2020, 1, 1)
@@ -24,9 +27,18 @@ FIRST_DAY, NO_END = date(1970, 1, 1), date(2100, 1, 1)
 """Since when the first version of anything holds, and until when a version holds that has not ended."""
 
 
+PASTED_DAYS, PASTED_TIMES, PASTED_RATEES = timedelta(days=90), 3, 2
+"""A text is pasted when one rater gives it so often within so many days, and to so many people."""
+
+
 @dataclass(frozen=True)
 class TruthRow:
-    """One rating as the warehouse must hold it; ids are 0 where the portal has none."""
+    """One rating as the warehouse must hold it; ids are 0 where the portal has none.
+
+    Attributes:
+        comment_level: `violation`, `weak` or `ok`; a score that needs no explanation is always `ok`.
+        comment_rule: the comment rule behind that level, empty for `ok`.
+    """
 
     process_key: str
     rating_id: int
@@ -41,6 +53,40 @@ class TruthRow:
     comment: str
     exclusion_code: str
     is_deleted: bool
+    comment_level: str
+    comment_rule: str
+
+
+@dataclass(frozen=True)
+class ObligationRow:
+    """One expected rating as the warehouse must hold it.
+
+    Attributes:
+        period: month of closing.
+        task_id: 0 for a rating of a month.
+        tasks: how many closed tasks ask for it and are still there.
+        expected_on: day of closing, of the last of the tasks.
+        due_on: day on which the month is frozen.
+        status: `fulfilled`, `missed` or `waived`.
+        waiver: why it is waived, else empty.
+        rating_id: what fulfils it; 0 if nothing does.
+        rated_on: when that was given.
+    """
+
+    process_key: str
+    period: date
+    rater_id: int
+    ratee_id: int
+    rater_department_id: int
+    ratee_department_id: int
+    task_id: int
+    tasks: int
+    expected_on: date
+    due_on: date
+    status: str
+    waiver: str
+    rating_id: int
+    rated_on: date | None
 
 
 @dataclass(frozen=True)
@@ -122,6 +168,7 @@ def sight(state: PortalState, moment: datetime) -> Sighting:
         users=_copied(state.users),
         departments=_copied(state.departments),
         tasks=_copied(state.tasks),
+        deleted_tasks=_copied(state.deleted_tasks),
         processes={
             number: replace(process, items=_copied(process.items), deleted=_copied(process.deleted))
             for number, process in state.processes.items()
@@ -157,7 +204,139 @@ def rating_truth(
     rows: list[TruthRow] = []
     for process in settings["processes"]:
         rows.extend(_ProcessTruth(state, settings, process, past).rows())
+    return _pasted_are_weak(rows, {process["key"]: process for process in settings["processes"]})
+
+
+def _pasted_are_weak(rows: list[TruthRow], processes: dict[str, Record]) -> list[TruthRow]:
+    """A good reason that somebody gives to everybody is none."""
+    told: dict[tuple[int, str], list[TruthRow]] = {}
+    for row in rows:
+        if not row.is_deleted and row.comment_level == "ok" and _needs_reason(row.score, processes[row.process_key]):
+            told.setdefault((row.rater_id, row.comment), []).append(row)
+    pasted: set[tuple[str, int]] = set()
+    for same in told.values():
+        for first in same:
+            window = [row for row in same if timedelta() <= row.rated_on - first.rated_on < PASTED_DAYS]
+            if len(window) >= PASTED_TIMES and len({row.ratee_id for row in window}) >= PASTED_RATEES:
+                pasted |= {(row.process_key, row.rating_id) for row in window}
+    return [
+        replace(row, comment_level="weak", comment_rule="copy_paste")
+        if (row.process_key, row.rating_id) in pasted
+        else row
+        for row in rows
+    ]
+
+
+def obligation_truth(
+    state: PortalState,
+    config: Record | None = None,
+    sightings: Sequence[Sighting] | None = None,
+    since: date | None = None,
+) -> list[ObligationRow]:
+    """Lists every rating that closed tasks ask for, and what became of it.
+
+    Args:
+        state: the portal.
+        config: the estafeta.yaml contents to judge by; the portal's own by default.
+        sightings: what the runs so far have read, in order. With them a deleted task is one that a run has seen.
+        since: first month whose tasks were read; the month of the oldest rating by default.
+
+    Returns:
+        Rows in the order of the configuration's processes, then by month, task, rater and ratee.
+    """
+    settings = config if config is not None else state.config
+    ratings = rating_truth(state, settings, sightings)
+    if since is None:
+        since = min((row.period for row in ratings), default=FIRST_PERIOD)
+    past = None if sightings is None else _Past(sightings)
+    today = state.now.astimezone(state.timezone).date() if sightings is None else sightings[-1].day
+    rows: list[ObligationRow] = []
+    for process in settings["processes"]:
+        if process.get("tasks"):
+            reader = _ProcessTruth(state, settings, process, past)
+            given = [row for row in ratings if row.process_key == process["key"]]
+            rows.extend(_ObligationTruth(reader, given, today).rows(since))
     return rows
+
+
+class _ObligationTruth:
+    """What is expected in one process."""
+
+    def __init__(self, reader: _ProcessTruth, ratings: list[TruthRow], today: date) -> None:
+        self.reader = reader
+        self.ratings: dict[tuple[int, int], list[TruthRow]] = {}
+        for row in ratings:
+            self.ratings.setdefault((row.rater_id, row.ratee_id), []).append(row)
+        self.today = today
+        self.is_monthly: bool = reader.process["cadence"] == "month"
+
+    def rows(self, since: date) -> Iterator[ObligationRow]:
+        """Every expected rating of tasks closed in a month or later."""
+        asked: dict[tuple[date, int, int, int], list[tuple[date, bool]]] = {}
+        for task, is_deleted in self._closed_tasks():
+            closed_on = datetime.fromisoformat(task["closedDate"]).astimezone(self.reader.state.timezone).date()
+            setter = int(task["createdBy"])
+            for executor in {int(person) for person in [task["responsibleId"], *(task.get("accomplices") or [])]}:
+                if executor == setter or not all(self.reader.is_known(person) for person in (executor, setter)):
+                    continue
+                occasion = (closed_on.replace(day=1), 0 if self.is_monthly else int(task["id"]), executor, setter)
+                asked.setdefault(occasion, []).append((closed_on, is_deleted))
+        for (period, task_id, rater, ratee), tasks in sorted(asked.items()):
+            if period >= since:
+                row = self._row(period, rater, ratee, task_id, tasks)
+                if not self.reader.is_swapped(row.rater_department_id, row.ratee_department_id, row.expected_on):
+                    yield row
+
+    def _closed_tasks(self) -> Iterator[tuple[Record, bool]]:
+        """Completed tasks of the process's group, then those that were completed when they were seen last."""
+        state, group = self.reader.state, str(self.reader.process["tasks"]["group_id"])
+        gone = state.deleted_tasks
+        if self.reader.past is not None:
+            seen: dict[int, Record] = {}
+            for sighting in self.reader.past.sightings:
+                seen |= sighting.state.tasks
+            gone = {number: row for number, row in seen.items() if number not in state.tasks}
+        for rows, is_deleted in ((state.tasks, False), (gone, True)):
+            for task in rows.values():
+                if task.get("groupId") == group and task.get("status") == "5" and task.get("closedDate"):
+                    yield task, is_deleted
+
+    def _row(self, period: date, rater: int, ratee: int, task_id: int, tasks: list[tuple[date, bool]]) -> ObligationRow:
+        there = [closed_on for closed_on, is_deleted in tasks if not is_deleted]
+        expected_on = max(there or [closed_on for closed_on, _ in tasks])
+        due_on = self.reader.freeze(period).date()
+        fulfilling = [
+            row
+            for row in self.ratings.get((rater, ratee), ())
+            if (row.period == period if self.is_monthly else row.task_id == task_id)
+            and not row.is_deleted
+            and row.exclusion_code not in ("no_score", "score_range", "out_of_window", "stage_not_counted", "deleted")
+        ]
+        rating = min(fulfilling, key=lambda row: row.rating_id, default=None)
+        waiver = ""
+        if rating is None:
+            if not there:
+                waiver = "task_deleted"
+            elif self.reader.has_left(rater, min(due_on, self.today)):
+                waiver = "left"
+            elif len(there) < self.reader.process["tasks"].get("min_tasks", 1):
+                waiver = "below_minimum"
+        return ObligationRow(
+            process_key=self.reader.process["key"],
+            period=period,
+            rater_id=rater,
+            ratee_id=ratee,
+            rater_department_id=self.reader.department_of(rater, expected_on),
+            ratee_department_id=self.reader.department_of(ratee, expected_on),
+            task_id=task_id,
+            tasks=len(there),
+            expected_on=expected_on,
+            due_on=due_on,
+            status="fulfilled" if rating else "waived" if waiver else "missed",
+            waiver=waiver,
+            rating_id=rating.rating_id if rating else 0,
+            rated_on=rating.rated_on if rating else None,
+        )
 
 
 def employee_versions(sightings: Sequence[Sighting]) -> list[EmployeeVersion]:
@@ -265,6 +444,10 @@ class _Past:
             if version.valid_from <= day < version.valid_to:
                 return version.department_id if self.department(version.department_id, day) else 0
         return 0
+
+    def has_left(self, user: int, day: date) -> bool:
+        """Whether somebody was known to have left by a day."""
+        return any(v.valid_from <= day < v.valid_to and not v.is_active for v in self.employees.get(user, ()))
 
     def department(self, number: int, day: date) -> DepartmentVersion | None:
         """A department as it was on a day."""
@@ -385,6 +568,10 @@ class _ProcessTruth:
         comment = self._value(item, "comment")
         score, _ = self._score(item)
         period, _ = self._period(item)
+        text = "" if comment is None else str(comment)
+        task = self.state.tasks.get(self._id(item, "task"))
+        title = str(task.get("title") or "") if task else ""
+        level, rule = _judge_comment(text, title) if _needs_reason(score, self.process) else ("ok", "")
         return TruthRow(
             process_key=self.process["key"],
             rating_id=item["id"],
@@ -392,13 +579,15 @@ class _ProcessTruth:
             rated_on=self.created(item).date(),
             rater_id=rater,
             ratee_id=ratee,
-            rater_department_id=self._department(rater, self.created(item).date()),
-            ratee_department_id=self._department(ratee, self.created(item).date()),
+            rater_department_id=self.department_of(rater, self.created(item).date()),
+            ratee_department_id=self.department_of(ratee, self.created(item).date()),
             task_id=self._id(item, "task"),
             score=score,
-            comment="" if comment is None else str(comment),
+            comment=text,
             exclusion_code="",
             is_deleted=is_deleted,
+            comment_level=level,
+            comment_rule=rule,
         )
 
     def _code(self, item: Record, row: TruthRow, standing: dict[tuple[Any, ...], int]) -> str:
@@ -410,15 +599,15 @@ class _ProcessTruth:
             (score_code, score_code != ""),
             ("no_rater", row.rater_id == 0),
             ("no_ratee", row.ratee_id == 0),
-            ("unknown_rater", not self._is_known(row.rater_id)),
-            ("unknown_ratee", not self._is_known(row.ratee_id)),
+            ("unknown_rater", not self.is_known(row.rater_id)),
+            ("unknown_ratee", not self.is_known(row.ratee_id)),
             ("self_rating", row.rater_id == row.ratee_id),
             ("duplicate_rating", not row.is_deleted and same is not None and standing[same] != row.rating_id),
             ("wrong_direction", self._is_wrong_direction(row)),
             ("out_of_window", not period_fits),
             ("stage_not_counted", not self._is_stage_counted(item)),
             ("deleted", row.is_deleted),
-            ("unexplained", self._is_unexplained(row)),
+            ("unexplained", row.comment_level == "violation"),
         ]
         return next((code for code, broken in rules if broken), "")
 
@@ -450,11 +639,11 @@ class _ProcessTruth:
             "stage": str(item.get("stageId") or ""),
         }
 
-    def _is_known(self, user: int) -> bool:
+    def is_known(self, user: int) -> bool:
         """Whether a user list knows somebody, or a run ever saw them in one."""
         return user in (self.state.users if self.past is None else self.past.employees)
 
-    def _department(self, user: int, day: date) -> int:
+    def department_of(self, user: int, day: date) -> int:
         """A person belongs to the first of their departments."""
         if self.past is not None:
             return self.past.department_of(user, day)
@@ -462,6 +651,12 @@ class _ProcessTruth:
             return 0
         departments = self.state.users[user]["UF_DEPARTMENT"]
         return int(departments[0]) if departments else 0
+
+    def has_left(self, user: int, day: date) -> bool:
+        """Whether somebody was known to have left by a day."""
+        if self.past is not None:
+            return self.past.has_left(user, day)
+        return not self.state.users[user].get("ACTIVE", True)
 
     # Scores
 
@@ -542,11 +737,14 @@ class _ProcessTruth:
         task = self.state.tasks.get(row.task_id)
         if task is not None and int(task["responsibleId"]) == row.ratee_id and int(task["createdBy"]) != row.ratee_id:
             return True
+        return self.is_swapped(row.rater_department_id, row.ratee_department_id, row.rated_on)
+
+    def is_swapped(self, rater: int, ratee: int, day: date) -> bool:
+        """Whether the rater's department sets and the ratee's executes, and not the other way round as well."""
         setters = self.process.get("setter_departments") or []
         executors = self.process.get("executor_departments") or []
         if not setters or not executors:
             return False
-        rater, ratee, day = row.rater_department_id, row.ratee_department_id, row.rated_on
         swapped = self._is_below(rater, setters, day) and self._is_below(ratee, executors, day)
         right = self._is_below(rater, executors, day) and self._is_below(ratee, setters, day)
         return swapped and not right
@@ -572,7 +770,7 @@ class _ProcessTruth:
         row = self.state.departments.get(department)
         return None if row is None else int(row.get("PARENT") or 0)
 
-    # Stage and comment
+    # Stage
 
     def _is_stage_counted(self, item: Record) -> bool:
         stage = str(item.get("stageId") or "")
@@ -582,8 +780,40 @@ class _ProcessTruth:
         semantics = {row["STATUS_ID"]: row["SEMANTICS"] for row in self.portal_process.statuses}
         return semantics.get(stage) != "F"
 
-    def _is_unexplained(self, row: TruthRow) -> bool:
-        """A low score needs a comment with at least three letters."""
-        required_below = self.process.get("comment_required_below", 5)
-        letters = sum(char.isalpha() for char in row.comment)
-        return row.score is not None and row.score < required_below and letters < 3
+
+# Comments
+
+
+def _needs_reason(score: int | None, process: Record) -> bool:
+    """Whether a score is low enough for an explanation to be asked for."""
+    return score is not None and score < process.get("comment_required_below", 5)
+
+
+@cache
+def _labels() -> dict[str, tuple[str, str]]:
+    """Level and rule of the comments that the company's people write, by text; all others are real reasons."""
+    return {
+        **dict.fromkeys(phrases.CONTRADICTION, ("weak", "contradiction")),
+        **{text: ("weak", rule) for rule, texts in phrases.VAGUE.items() for text in texts},
+        **{text: ("violation", rule) for rule, texts in phrases.JUNK.items() for text in texts},
+        **dict.fromkeys(phrases.PROFANITY_ONLY, ("violation", "profanity_only")),
+    }
+
+
+def _judge_comment(text: str, title: str) -> tuple[str, str]:
+    """Level and rule of the explanation of a low score.
+
+    Args:
+        text: the comment as written.
+        title: of the linked task; empty if there is none.
+    """
+    if text in _labels():
+        return _labels()[text]
+    if title and text == title:
+        return "violation", "title_copy"
+    letters = sum(char.isalpha() for char in text)
+    if letters >= 3:
+        return "ok", ""
+    if all(char.isspace() or unicodedata.category(char) == "Cf" for char in text):
+        return "violation", "empty"
+    return "violation", "too_short" if letters else "no_letters"

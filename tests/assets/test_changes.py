@@ -54,6 +54,7 @@ def rating(number: int, period: date, **values: Any) -> dict[str, Any]:
         "task_id": 500,
         "task_setter_id": 20,
         "task_executor_id": 30,
+        "task_title": "Макет листовки",
         "is_deleted": False,
     } | values
 

@@ -203,7 +203,7 @@ def write_ratings(site: Site, period: str, count: int, process: str = "productio
         "created_at": NOW,
         "updated_at": NOW,
         "rated_on": NOW.date(),
-        **dict.fromkeys(("stage_id", "score_problem", "comment", "reason"), ""),
+        **dict.fromkeys(("stage_id", "score_problem", "comment", "reason", "task_title"), ""),
         **dict.fromkeys(("is_period_invalid", "is_failure_stage", "is_deleted"), False),
         **dict.fromkeys(("rater_id", "ratee_id", "task_id", "task_setter_id", "task_executor_id"), 0),
         "score": 5,
@@ -443,6 +443,44 @@ def test_fields_that_come_back_empty_are_told(site: Site) -> None:
     assert "show no readable rater" in sentences
     assert "show no readable score" in sentences
     assert "ratee" not in sentences
+
+
+def test_workgroups_whose_tasks_can_be_seen_are_counted(site: Site) -> None:
+    month = f"{NOW:%Y-%m}"
+    closed = [row for row in site.state.tasks.values() if row["groupId"] == "11" and row["status"] == "5"]
+    count = sum(1 for row in closed if row["closedDate"].startswith(month))
+    sentences = said(diagnose(site), "ok", "production: coverage")
+    assert sentences == f"{count} tasks of the workgroup 11 that were completed in {month} are visible."
+
+
+def test_a_workgroup_without_visible_tasks_is_told(site: Site) -> None:
+    def other_groups(config: dict[str, Any]) -> None:
+        config["processes"][0]["tasks"]["group_id"] = 999
+
+    found = diagnose(site, other_groups)
+    assert found.healthy
+    assert "sees no task of the workgroup 999" in said(found, "note", "production: coverage")
+    site.portal.admin.hidden_tasks.update(number for number, row in site.state.tasks.items() if row["groupId"] == "12")
+    assert "sees no task of the workgroup 12" in said(diagnose(site), "note", "production_back: coverage")
+
+
+def test_a_workgroup_where_nothing_is_completed_is_told(site: Site) -> None:
+    for number, row in list(site.state.tasks.items()):
+        if row["groupId"] == "11" and row["status"] == "5":
+            site.portal.admin.reopen_task(number)
+    sentences = said(diagnose(site), "note", "production: coverage")
+    assert "none that was completed since" in sentences
+
+
+def test_rated_tasks_of_other_workgroups_are_counted(site: Site) -> None:
+    assert "do not belong" not in said(diagnose(site), "note", "production: coverage")
+    newest = sorted(site.state.processes[1036].items)[-3:]
+    tasks = {site.state.processes[1036].items[number]["ufCrm7_1700000005"] for number in newest}
+    for number in tasks - {None}:
+        site.portal.admin.edit_task(number, {"groupId": "77"})
+    sentences = said(diagnose(site), "note", "production: coverage")
+    assert f"{len(tasks - {None})} of " in sentences
+    assert "do not belong to the workgroup 11" in sentences
 
 
 def test_tasks_that_are_hidden_missing_or_no_tasks_are_counted(site: Site) -> None:

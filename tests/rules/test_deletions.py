@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.rules.deletions import MassDeletionError, missing, refuse_mass_deletion
+from assets.rules.deletions import MassDeletionError, missing, refuse_lost_tasks, refuse_mass_deletion
 
 MARCH, APRIL = date(2026, 3, 1), date(2026, 4, 1)
 
@@ -69,3 +69,14 @@ def test_every_doubtful_month_is_named_and_no_other() -> None:
 
 def test_months_are_judged_one_by_one() -> None:
     refuse_mass_deletion({MARCH: 1000, APRIL: 1000}, {MARCH: 150, APRIL: 150})
+
+
+@pytest.mark.parametrize(("known_tasks", "gone"), [(50, 10), (9, 9), (1000, 200), (10, 0), (0, 0)])
+def test_few_tasks_that_vanish_are_believed(known_tasks: int, gone: int) -> None:
+    refuse_lost_tasks(known_tasks, gone)
+
+
+@pytest.mark.parametrize(("known_tasks", "gone"), [(49, 10), (10, 10), (1000, 201)])
+def test_too_many_tasks_that_vanish_are_refused(known_tasks: int, gone: int) -> None:
+    with pytest.raises(MassDeletionError, match=rf"\({gone} of {known_tasks}\).*--accept-deletions"):
+        refuse_lost_tasks(known_tasks, gone)

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from assets.rules import comments, reasons
 from assets.rules.disclosure import PROFILES
 from assets.rules.organisation import Organisation
 from assets.rules.policy import PolicyBook
@@ -23,6 +24,7 @@ from assets.rules.structure import (
     EXCLUSION_CODES,
     ProcessTerms,
     check,
+    copies_among,
     find_duplicates,
     freeze_date,
 )
@@ -82,6 +84,7 @@ def row(**values: Any) -> Record:
         "task_id": 500,
         "task_setter_id": SETTER,
         "task_executor_id": EXECUTOR,
+        "task_title": "",
         "is_deleted": False,
     } | values
 
@@ -370,7 +373,9 @@ def test_counted_stages_replace_the_failure_stages() -> None:
     ("below", "score", "comment", "expected"),
     [
         (5, 4, "", "unexplained"),
-        (5, 4, "нет", ""),
+        (5, 4, "нет", "unexplained"),
+        (5, 4, "нет макета", ""),
+        (5, 4, "не очень", ""),
         (5, 5, "", ""),
         (3, 3, "", ""),
         (3, 2, "-", "unexplained"),
@@ -385,6 +390,108 @@ def test_a_score_below_the_threshold_needs_a_reason(below: int, score: int, comm
 
 def test_a_rating_without_a_score_owes_no_explanation() -> None:
     assert code(score=None, score_problem="", comment="") == ""
+
+
+# --- what a comment is worth ---------------------------------------------------------------------------------------
+
+
+def judged_comments(*rows: Record, count_unexplained: bool = False) -> pd.DataFrame:
+    return check(frame(rows), TERMS, COMPANY, 8, count_unexplained=count_unexplained)
+
+
+def test_an_unexplained_score_counts_if_the_configuration_says_so_and_stays_a_violation() -> None:
+    rows = [row(rating_id=1, score=4, comment="-"), row(rating_id=2, score=4, comment="-", task_id=1, is_deleted=True)]
+    for switch, expected in ((False, ["unexplained", "deleted"]), (True, ["", "deleted"])):
+        verdicts = judged_comments(*rows, count_unexplained=switch)
+        assert verdicts["exclusion_code"].tolist() == expected
+        assert verdicts["is_counted"].tolist() == [code == "" for code in expected]
+        assert verdicts["comment_level"].tolist() == ["violation", "violation"]
+
+
+def test_the_title_of_the_linked_task_explains_nothing() -> None:
+    title = "Баннер для главной страницы"
+    copied, other, praised = (
+        row(rating_id=1, task_id=1, score=4, comment=title, task_title=title),
+        row(rating_id=2, task_id=2, score=4, comment="нет макета баннера", task_title=title),
+        row(rating_id=3, task_id=3, score=5, comment=title, task_title=title),
+    )
+    verdicts = judged_comments(copied, other, praised)
+    assert verdicts["exclusion_code"].tolist() == ["unexplained", "", ""]
+    assert verdicts["comment_rules"].tolist()[0] == "title_copy"
+
+
+PASTED = "Не хватило описания, пришлось уточнять"
+
+
+def pasted(**values: Any) -> list[Record]:
+    """One text for two colleagues, three times in three months; the last of them changed by `values`."""
+    rows = [
+        row(rating_id=1, task_id=1, score=4, comment=PASTED, period=date(2026, 2, 1), rated_on=date(2026, 2, 20)),
+        row(rating_id=2, task_id=2, score=4, comment=PASTED, ratee_id=21, task_setter_id=21),
+        row(rating_id=3, task_id=3, score=3, comment=PASTED, period=date(2026, 5, 1), rated_on=date(2026, 5, 3)),
+    ]
+    return [*rows[:2], rows[2] | values]
+
+
+def test_a_text_pasted_for_everybody_is_weak_in_all_its_months_and_still_counts() -> None:
+    verdicts = judged_comments(*pasted())
+    assert verdicts["comment_level"].tolist() == ["weak"] * 3
+    assert verdicts["comment_rules"].tolist() == ["copy_paste"] * 3
+    assert verdicts["is_counted"].all()
+
+
+@pytest.mark.parametrize("values", [{"is_deleted": True}, {"rater_id": 31}, {"score": 5}, {"comment": "Нет макета"}])
+def test_what_is_no_third_copy_makes_no_copy(values: Record) -> None:
+    verdicts = judged_comments(*pasted(**values))
+    assert not verdicts["comment_rules"].str.contains("copy_paste").any()
+
+
+def test_what_says_nothing_is_no_copy_however_often_it_stands() -> None:
+    verdicts = judged_comments(*(one | {"comment": "нет"} for one in pasted()))
+    assert verdicts["comment_rules"].tolist() == ["placeholder"] * 3
+    assert verdicts["comment_level"].tolist() == ["violation"] * 3
+
+
+def test_a_weak_text_that_is_pasted_keeps_its_own_rule_first() -> None:
+    verdicts = judged_comments(*(one | {"comment": "Могло быть лучше"} for one in pasted()))
+    first, *_ = verdicts["comment_rules"]
+    assert first.split(",")[-1] == "copy_paste"
+    assert first.split(",")[0] != "copy_paste"
+
+
+def test_copies_among_hidden_ratings_do_not_show_in_the_visible_ones() -> None:
+    verdicts = judged_comments(*pasted())
+    pd.testing.assert_frame_equal(copies_among(verdicts), verdicts)
+    for hidden in range(3):
+        seen = copies_among(verdicts.drop(index=hidden))
+        assert seen["comment_rules"].tolist() == ["", ""]
+        assert seen["comment_level"].tolist() == ["ok", "ok"]
+
+
+def test_a_visible_comment_that_is_weak_by_itself_stays_weak_without_its_hidden_copies() -> None:
+    verdicts = judged_comments(*(one | {"comment": "Могло быть лучше"} for one in pasted()))
+    seen = copies_among(verdicts.iloc[:2])
+    assert seen["comment_level"].tolist() == ["weak", "weak"]
+    assert seen["comment_rules"].tolist() == [
+        codes.removesuffix(",copy_paste") for codes in verdicts["comment_rules"][:2]
+    ]
+
+
+def test_no_ratings_hide_no_copies() -> None:
+    assert copies_among(judged_comments()).empty
+
+
+def test_every_lowered_score_has_a_reason_and_the_form_wins() -> None:
+    rows = [
+        row(rating_id=1, task_id=1, score=4, comment="Нет макета"),
+        row(rating_id=2, task_id=2, score=4, comment="Нет макета", reason=reasons.REASONS["deadline"]),
+        row(rating_id=3, task_id=3, score=4, comment="-"),
+        row(rating_id=4, task_id=4, score=5, comment="Нет макета"),
+    ]
+    verdicts = judged_comments(*rows)
+    assert verdicts["reason_codes"].tolist() == ["materials", "deadline", "untagged", ""]
+    assert verdicts["reason_source"].tolist() == ["auto", "form", "auto", ""]
+    assert set(verdicts["ruleset_version"]) == {comments.RULESET_VERSION}
 
 
 # --- against the oracle -------------------------------------------------------------------------------------------
@@ -418,6 +525,7 @@ def raw_ratings(state: PortalState) -> pd.DataFrame:
         ("task_executor_id", {task.id: task.executor_id for task in tasks}),
     ):
         rows[column] = rows["task_id"].map(values).fillna(0).astype("int64")
+    rows["task_title"] = rows["task_id"].map({task.id: task.title for task in tasks}).fillna("")
     return rows
 
 

@@ -10,6 +10,7 @@ import socket
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any, get_args
 
@@ -40,6 +41,7 @@ from sources.stand_in.state import PortalState
 from tests.sources import conftest
 from tests.sources.conftest import BACK, FEBRUARY, MARCH, PROCESSES, TASKLY, ZONE
 
+GROUPS = [process.tasks.group_id for process in PROCESSES if process.tasks]
 SECRET = "q7secretcode42"
 KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 REPEATED = {"html_502", "html_503", "drop", "drop_mid_body"}
@@ -110,7 +112,9 @@ def full_reading(portal: StandInPortal) -> list[Any]:
         ratings = [client.ratings(each, described[each.key], FEBRUARY, MARCH).to_pydict() for each in PROCESSES]
         tasks = client.tasks(sorted({number for each in ratings for number in each["task_id"] if number}))
         moved = client.vanished(BACK, described[BACK.key], [1, 2, 777_777]).to_pydict()
-    return [described, users, departments, ratings, tasks, moved]
+        closed = client.closed_tasks(GROUPS, FEBRUARY, MARCH).to_pydict()
+        changed = client.changed_tasks(GROUPS, datetime(2026, 3, 1, tzinfo=ZONE))
+    return [described, users, departments, ratings, tasks, moved, closed, (changed.task_ids, changed.closed)]
 
 
 def outcome(portal: StandInPortal) -> tuple[list[Any], PortalError | None]:
@@ -147,13 +151,15 @@ def is_one_sentence(error: BaseException) -> bool:
 
 
 def test_an_undisturbed_reading_is_what_the_portal_holds(portal: StandInPortal) -> None:
-    _, users, departments, ratings, tasks, moved = full_reading(portal)
+    _, users, departments, ratings, tasks, moved, closed, (changed, _) = full_reading(portal)
     assert [len(each["rating_id"]) for each in ratings] == [
         len(portal.state.processes[each.entity_type_id].items) for each in PROCESSES
     ]
     assert len(ratings[0]["rating_id"]) > 330
     assert (len(users), len(departments)) == (len(portal.state.users), len(portal.state.departments))
     assert len(tasks) > 50
+    assert len(set(closed["task_id"])) > 100
+    assert len(changed) > 50
     assert moved["rating_id"] == [each for each in (1, 2) if each in portal.state.processes[BACK.entity_type_id].items]
     assert len(portal.log) >= 10
 

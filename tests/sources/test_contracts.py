@@ -312,6 +312,7 @@ def test_an_element_becomes_a_row() -> None:
         "task_id": 500,
         "task_setter_id": 0,
         "task_executor_id": 0,
+        "task_title": "",
         "is_deleted": False,
     }
 

@@ -175,9 +175,60 @@ def test_every_planted_case_is_excluded_for_what_it_is(scale: company.Scale, see
         assert len(found) == wanted[event], event
     unexplained = {(r.process_key, r.rating_id) for r in rows if r.exclusion_code == "unexplained"}
     assert unexplained
-    # "ТЗ" has two letters: a bare topic, and too short to explain anything.
-    assert unexplained <= {*state.planted["comment_junk"], *state.planted["comment_vague"]}
+    assert unexplained <= {*state.planted["comment_junk"]}
     assert {row.exclusion_code for row in rows} == {"", "unexplained", *CODES.values()}
+
+
+@pytest.mark.parametrize(
+    ("event", "level", "rule"),
+    [
+        ("comment_title_copy", "violation", "title_copy"),
+        ("comment_profanity", "violation", "profanity_only"),
+        ("comment_contradiction", "weak", "contradiction"),
+        ("comment_copy_paste", "weak", "copy_paste"),
+    ],
+)
+def test_planted_comments_carry_their_rule(
+    demo: PortalState, truth: list[TruthRow], event: str, level: str, rule: str
+) -> None:
+    found = {
+        (row.process_key, row.rating_id) for row in truth if (row.comment_level, row.comment_rule) == (level, rule)
+    }
+    assert len(demo.planted[event]) == company.DEMO_EVENTS.get(event, len(demo.planted[event])) >= 3
+    assert set(demo.planted[event]) <= found
+
+
+def test_one_rater_pastes_one_reason_to_several_people_within_ninety_days(
+    demo: PortalState, truth: list[TruthRow]
+) -> None:
+    places = set(demo.planted["comment_copy_paste"])
+    rows = [row for row in truth if (row.process_key, row.rating_id) in places]
+    assert len({(row.rater_id, row.comment) for row in rows}) == 1
+    assert len({row.ratee_id for row in rows}) >= 2
+    days = [row.rated_on for row in rows]
+    assert max(days) - min(days) < timedelta(days=90)
+
+
+def test_every_level_of_comments_is_there_and_only_low_scores_have_one(truth: list[TruthRow]) -> None:
+    rules = {(row.comment_level, row.comment_rule) for row in truth}
+    assert rules >= {("ok", ""), *(("violation", rule) for rule in phrases.JUNK), ("weak", "no_reason")}
+    assert all(row.comment_level == "ok" for row in truth if row.score in (5, None))
+
+
+def test_a_few_tasks_have_an_accomplice_who_is_neither_setter_nor_executor(demo: PortalState) -> None:
+    helped = [row for row in demo.tasks.values() if row["accomplices"]]
+    assert 0.01 < len(helped) / len(demo.tasks) < 0.03
+    for row in helped:
+        assert all(int(person) in demo.users for person in row["accomplices"])
+        assert not {row["createdBy"], row["responsibleId"]} & set(row["accomplices"])
+
+
+@pytest.mark.parametrize("scale", ["tiny", "demo"])
+def test_one_monthly_process_asks_for_two_tasks(scale: company.Scale) -> None:
+    processes = company.generate(1, scale, NOW).config["processes"]
+    wanted = [process for process in processes if process.get("tasks", {}).get("min_tasks")]
+    assert [(process["cadence"], process["tasks"]["min_tasks"]) for process in wanted] == [("month", 2)]
+    assert [process["key"] for process in processes if "tasks" not in process] == ["salary_back"] * (scale == "demo")
 
 
 def test_all_five_modes_hold_ratings(demo: PortalState, truth: list[TruthRow]) -> None:

@@ -413,6 +413,39 @@ def test_a_portal_can_be_played_with_people_over_python(portal: StandInPortal) -
         portal.admin.put_user(9, None)
 
 
+def listed_tasks(portal: StandInPortal, **filters: Any) -> list[int]:
+    answer = ask(portal, "tasks.task.list", {"filter": filters, "order": {"ID": "asc"}})
+    return [int(row["id"]) for row in answer["result"]["tasks"]]
+
+
+def test_tasks_are_closed_opened_again_deleted_restored_and_hidden(portal: StandInPortal) -> None:
+    portal.admin.set_clock(datetime(2026, 6, 10, 9, tzinfo=UTC))
+    done = {"GROUP_ID": [11], "REAL_STATUS": 5, ">=CLOSED_DATE": "2026-06-10T12:00:00+03:00"}
+    portal.admin.close_task(2)
+    assert listed_tasks(portal, **done) == [2]
+    row = ask(portal, "tasks.task.get", {"taskId": 2})["result"]["task"]
+    assert (row["status"], row["closedDate"][:16], row["changedDate"][:16]) == (
+        "5",
+        "2026-06-10T12:00",
+        "2026-06-10T12:00",
+    )
+    portal.admin.advance_clock(3600)
+    portal.admin.reopen_task(2)
+    assert listed_tasks(portal, **done) == []
+    assert listed_tasks(portal, **{">=CHANGED_DATE": "2026-06-10T13:00:00+03:00"}) == [2]
+    row = ask(portal, "tasks.task.get", {"taskId": 2})["result"]["task"]
+    assert (row["status"], row["closedDate"]) == ("3", None)
+    assert not portal.admin.edit_task(2, {"status": "3"})
+
+    portal.admin.delete_task(2)
+    assert listed_tasks(portal, ID=[1, 2]) == [1]
+    assert ask(portal, "tasks.task.get", {"taskId": 2})["result"] == []
+    portal.admin.restore_task(2)
+    portal.admin.hidden_tasks.add(1)
+    assert listed_tasks(portal, ID=[1, 2]) == [2]
+    assert ask(portal, "tasks.task.get", {"taskId": 1})["result"] == []
+
+
 def test_an_added_element_is_dated_by_the_portals_clock(portal: StandInPortal) -> None:
     portal.admin.set_clock(datetime(2026, 7, 1, tzinfo=UTC))
     assert write(portal, "add", fields={"title": "x"})["item"]["createdTime"].startswith("2026-07-01T03:00:0")

@@ -486,6 +486,9 @@ def test_the_admin_side_over_http(portal: StandInPortal) -> None:
     assert admin("delete", entityTypeId=1036, id=number).status_code == 200
     assert admin("delete", entityTypeId=1036, id=number).status_code == 404
     assert admin("restore", entityTypeId=1036, id=number).status_code == 200
+    for step in ("tasks/close", "tasks/reopen", "tasks/delete", "tasks/restore"):
+        assert admin(step, id=2).status_code == 200
+    assert admin("tasks/close", id=999_999).status_code == 404
     assert admin("clock", set="2026-07-01T00:00:00+03:00").json()["result"].startswith("2026-07-01T00:00")
     assert admin("clock", advance=3600).json()["result"].startswith("2026-07-01T01:00")
     assert admin("clock", set="soon").status_code == 400
@@ -497,10 +500,12 @@ def test_the_truth_of_a_generated_company() -> None:
     state = generate(1, "tiny", datetime(2026, 6, 1, 9, tzinfo=MOSCOW))
     with StandInPortal(state, rate_per_second=None) as portal:
         rows = HTTP.get(portal.admin_url + "truth").json()
+        expected = HTTP.get(portal.admin_url + "obligations").json()
         process = next(iter(state.processes.values()))
         listed = ask(portal, "crm.item.list", {"entityTypeId": process.entity_type_id})
     assert len(rows) == sum(len(each.items) + len(each.deleted) for each in state.processes.values())
     assert listed["total"] == len(process.items)
+    assert {row["status"] for row in expected} >= {"fulfilled", "missed"}
 
 
 def test_dates_are_written_as_iso_texts_and_unknown_types_refused() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sources.stand_in.state import MOSCOW, PortalState, Record, SmartProcess
-from sources.stand_in.truth import TruthRow, rating_truth
+from sources.stand_in.truth import ObligationRow, TruthRow, obligation_truth, rating_truth, sight
 
 OPTIONS = [
     {"ID": "71", "VALUE": "5 — отлично"},
@@ -70,7 +70,21 @@ def judge(values: Record, **process: Any) -> TruthRow:
 
 def test_a_rating_with_nothing_wrong() -> None:
     assert judge({}) == TruthRow(
-        "work", 1, date(2026, 4, 1), date(2026, 4, 15), EXECUTOR, SETTER, 4, 2, 500, 5, "", "", is_deleted=False
+        "work",
+        1,
+        date(2026, 4, 1),
+        date(2026, 4, 15),
+        EXECUTOR,
+        SETTER,
+        4,
+        2,
+        500,
+        5,
+        "",
+        "",
+        is_deleted=False,
+        comment_level="ok",
+        comment_rule="",
     )
 
 
@@ -170,13 +184,15 @@ def test_who_is_in_two_departments_belongs_to_the_first_and_without_any_to_zero(
         (4, "-", 5, "unexplained"),
         (4, "4/5 ок", 5, "unexplained"),
         (4, "\u200b\u200b\u200b", 5, "unexplained"),
-        (4, "нет", 5, ""),
+        (4, "нет", 5, "unexplained"),
+        (4, "нет макета", 5, ""),
+        (4, "Плохо", 5, ""),
         (5, "", 5, ""),
         (4, "", 4, ""),
         (3, "", 4, "unexplained"),
     ],
 )
-def test_low_scores_need_three_letters(score: int, comment: str | None, below: int, code: str) -> None:
+def test_low_scores_need_an_explanation(score: int, comment: str | None, below: int, code: str) -> None:
     row = judge({"ufScore": score, "ufComment": comment}, comment_required_below=below)
     assert row.exclusion_code == code
     assert row.comment == (comment or "")
@@ -249,3 +265,168 @@ def test_another_configuration_may_be_given() -> None:
     config = {**state.config, "processes": [{**state.config["processes"][0], "comment_required_below": 0}]}
     assert rating_truth(state)[0].exclusion_code == "unexplained"
     assert rating_truth(state, config)[0].exclusion_code == ""
+
+
+# --- comments -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "level", "rule"),
+    [
+        (None, "violation", "empty"),
+        (" \u200b", "violation", "empty"),
+        ("?!", "violation", "no_letters"),
+        ("эх", "violation", "too_short"),
+        ("нет", "violation", "placeholder"),
+        ("йцукен", "violation", "mash"),
+        ("Макет листовки", "violation", "title_copy"),
+        ("Спасибо, всё отлично", "weak", "contradiction"),
+        ("Плохо", "weak", "no_reason"),
+        ("ТЗ", "weak", "topic_only"),
+        ("нет макета", "ok", ""),
+    ],
+)
+def test_what_the_explanation_of_a_low_score_is_worth(text: str | None, level: str, rule: str) -> None:
+    state = portal(item(ufScore=4, ufComment=text))
+    state.tasks[500]["title"] = "Макет листовки"
+    (row,) = rating_truth(state)
+    assert (row.comment_level, row.comment_rule) == (level, rule)
+    (five,) = rating_truth(portal(item(ufScore=5, ufComment=text)))
+    assert (five.comment_level, five.comment_rule) == ("ok", "")
+
+
+@pytest.mark.parametrize(
+    ("days", "ratees", "is_pasted"),
+    [
+        (("04-01", "04-20", "06-29"), (20, 21, 20), True),
+        (("04-01", "04-20", "06-30"), (20, 21, 20), False),
+        (("04-01", "04-02", "04-03"), (20, 20, 20), False),
+        (("04-01", "04-02"), (20, 21), False),
+    ],
+)
+def test_the_same_reason_for_everybody_is_weak(days: tuple[str, ...], ratees: tuple[int, ...], is_pasted: bool) -> None:
+    items = [
+        item(
+            number,
+            ufScore=4,
+            ufComment="нет макета",
+            ufRatee=ratee,
+            ufTask=None,
+            createdTime=f"2026-{day}T12:00:00+03:00",
+        )
+        for number, (day, ratee) in enumerate(zip(days, ratees, strict=True), start=1)
+    ]
+    rows = rating_truth(portal(*items))
+    assert {row.comment_rule for row in rows} == {"copy_paste" if is_pasted else ""}
+    assert {row.exclusion_code for row in rows} == {""}
+
+
+# --- obligations --------------------------------------------------------------------------------------------------
+
+
+def task(number: int = 500, **values: Any) -> Record:
+    return {
+        "id": str(number),
+        "title": "Макет",
+        "status": "5",
+        "groupId": "11",
+        "createdBy": str(SETTER),
+        "responsibleId": str(EXECUTOR),
+        "accomplices": [],
+        "closedDate": "2026-04-15T12:00:00+03:00",
+    } | values
+
+
+def expected(*tasks: Record, ratings: tuple[Record, ...] = (), **process: Any) -> list[ObligationRow]:
+    state = portal(*ratings, **({"tasks": {"group_id": 11}} | process))
+    state.tasks = {int(row["id"]): row for row in tasks}
+    return obligation_truth(state, since=date(2026, 1, 1))
+
+
+def test_an_obligation_nobody_has_met() -> None:
+    assert expected(task()) == [
+        ObligationRow(
+            "work", date(2026, 4, 1), EXECUTOR, SETTER, 4, 2, 500, 1, date(2026, 4, 15), date(2026, 5, 8),
+            "missed", "", 0, None,
+        )
+    ]  # fmt: skip
+
+
+def test_an_obligation_that_a_rating_meets() -> None:
+    (row,) = expected(task(), ratings=(item(7, createdTime="2026-05-20T12:00:00+03:00"), item(9)))
+    assert (row.status, row.waiver, row.rating_id, row.rated_on) == ("fulfilled", "", 7, date(2026, 5, 20))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"ufScore": None}, {"ufScore": 9}, {"stageId": "DT130_1:FAIL"}, {"ufTask": 501}, {"ufRater": 31}, {"ufRatee": 21}],
+)
+def test_ratings_that_meet_no_obligation(values: Record) -> None:
+    (row,) = expected(task(), ratings=(item(**values),))
+    assert (row.status, row.rating_id) == ("missed", 0)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"responsibleId": str(SETTER)},
+        {"createdBy": str(STRANGER)},
+        {"responsibleId": str(STRANGER)},
+        {"groupId": "12"},
+        {"status": "4"},
+        {"closedDate": None},
+        {"closedDate": "2025-12-31T12:00:00+03:00"},
+    ],
+)
+def test_tasks_that_ask_for_no_rating(values: Record) -> None:
+    assert expected(task(**values)) == []
+
+
+def test_no_rating_is_expected_between_swapped_departments() -> None:
+    sides: dict[str, Any] = {"setter_departments": [2], "executor_departments": [4]}
+    swapped = task(createdBy=str(EXECUTOR), responsibleId=str(SETTER))
+    assert expected(swapped, **sides) == []
+    assert len(expected(task(), **sides)) == len(expected(swapped)) == 1
+
+
+def test_each_executor_is_expected_to_rate_once() -> None:
+    rows = expected(task(accomplices=["31", str(EXECUTOR)]), ratings=(item(3, ufRater=31),))
+    assert [(row.rater_id, row.status) for row in rows] == [(EXECUTOR, "missed"), (31, "fulfilled")]
+
+
+def test_a_month_with_too_few_tasks_is_waived_and_a_rating_is_welcome() -> None:
+    month: dict[str, Any] = {"cadence": "month", "tasks": {"group_id": 11, "min_tasks": 2}}
+    (row,) = expected(task(), **month)
+    assert (row.task_id, row.tasks, row.status, row.waiver) == (0, 1, "waived", "below_minimum")
+    (row,) = expected(task(), task(501, closedDate="2026-04-30T12:00:00+03:00"), **month)
+    assert (row.tasks, row.expected_on, row.status) == (2, date(2026, 4, 30), "missed")
+    (row,) = expected(task(), ratings=(item(4),), **month)
+    assert (row.status, row.rating_id) == ("fulfilled", 4)
+
+
+def test_who_has_left_need_not_rate_and_deleted_tasks_come_first() -> None:
+    state = portal(tasks={"group_id": 11})
+    state.tasks = {500: task()}
+    state.users[EXECUTOR]["ACTIVE"] = False
+    (row,) = obligation_truth(state, since=date(2026, 1, 1))
+    assert (row.status, row.waiver) == ("waived", "left")
+    state.deleted_tasks, state.tasks = state.tasks, {}
+    (row,) = obligation_truth(state, since=date(2026, 1, 1))
+    assert (row.status, row.waiver, row.tasks) == ("waived", "task_deleted", 0)
+
+
+def test_only_a_task_that_a_run_has_seen_closed_counts_as_deleted() -> None:
+    state = portal(tasks={"group_id": 11})
+    state.tasks = {500: task(), 501: task(501, status="3", closedDate=None)}
+    seen = [sight(state, datetime(2026, 4, 20, tzinfo=MOSCOW))]
+    state.tasks = {}
+    seen.append(sight(state, datetime(2026, 4, 21, tzinfo=MOSCOW)))
+    rows = obligation_truth(state, sightings=seen, since=date(2026, 1, 1))
+    assert [(row.task_id, row.waiver) for row in rows] == [(500, "task_deleted")]
+    assert obligation_truth(state, sightings=seen[1:], since=date(2026, 1, 1)) == []
+
+
+def test_a_process_without_tasks_expects_nothing() -> None:
+    state = portal(item())
+    state.tasks = {500: task()}
+    assert obligation_truth(state) == []

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from string import Template
 
+import pyarrow as pa
 import pytest
 
+from warehouse_sql import warehouse as warehouse_module
 from warehouse_sql.warehouse import PUBLISHED, MigrationError, Session, Warehouse, migration_files, statements
 
 ROLES = (Path(__file__).parents[2] / "warehouse_sql" / "access" / "roles.sql").read_text(encoding="utf-8")
@@ -62,6 +65,28 @@ def test_migrations_are_applied_once_and_an_edited_one_is_refused(db: Session) -
     for name in ("release", "release_window", "load_run", "load_count", "swap_journal"):
         db.command(f"DROP TABLE ops.{name} SYNC")
     assert db.migrate() == applied
+
+
+def test_rows_of_an_older_estafeta_outlive_new_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    older = [file for file in migration_files() if file.name < "0008"]
+    hidden = {"scope": "hidden", "process_key": "site", "rater_band": "4-6", "mean_score": 4.5}
+    rating = {"process_key": "site", "rating_id": 5, "period": date(2025, 1, 1), "comment_level": "violation"}
+    with Warehouse(path=tmp_path / "older").session("test") as db:
+        with monkeypatch.context() as patch:
+            patch.setattr(warehouse_module, "migration_files", lambda: older)
+            db.migrate()
+        db.insert("mart.department_pair", pa.Table.from_pylist([hidden]))
+        db.insert("dwh.fct_rating", pa.Table.from_pylist([rating]))
+        db.prepare()
+        for target in PUBLISHED:
+            db.stage(target)
+        (pair,) = db.rows("SELECT * FROM stg.mart_department_pair")
+        assert pair.items() >= hidden.items()
+        assert pair["mean_score_all"] is pair["share_of_fives_all"] is pair["unexplained_share"] is None
+        (fact,) = db.rows("SELECT * FROM stg.dwh_fct_rating")
+        assert fact.items() >= rating.items()
+        assert fact["comment_rules"] == fact["ruleset_version"] == ""
+        assert db.swap("first") == []
 
 
 def test_every_table_and_column_is_commented_and_has_a_plain_type(db: Session) -> None:

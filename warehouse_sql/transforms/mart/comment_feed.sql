@@ -22,7 +22,9 @@ SELECT
     rated_on,
     score,
     comment,
-    toNullable(comment_level) AS comment_level
+    toNullable(comment_level) AS comment_level,
+    toNullable(comment_rules) AS comment_rules,
+    toNullable(reason_code) AS reason_code
 FROM stg.dwh_fct_rating AS rating
 LEFT JOIN stg.dwh_dim_employee AS ratee ON rating.ratee_id = ratee.employee_id AND ratee.is_current
 LEFT JOIN stg.dwh_dim_employee AS rater ON rating.rater_key = toString(rater.employee_id) AND rater.is_current

@@ -1,12 +1,26 @@
 -- mart.department_pair, open scope
 -- Grain: month x rater department x ratee department x process with at least one counted rating.
--- Source: stg.dwh_fct_rating, stg.dwh_dim_department (last names), stg.dwh_dim_process (comment threshold).
+-- Source: stg.dwh_fct_rating, stg.dwh_dim_department (last names), stg.dwh_dim_process (comment threshold),
+-- stg.mart_coverage.
 -- Partition: scope; hidden rows are released separately and never rebuilt. Read by: department heads.
 WITH department AS
 (
     SELECT department_id, argMax(name, valid_from) AS name
     FROM stg.dwh_dim_department
     GROUP BY department_id
+),
+rated AS
+(
+    SELECT *, exclusion_code IN ('', 'unexplained') AS is_rated, is_rated AND score < comment_required_below AS is_low
+    FROM stg.dwh_fct_rating
+    INNER JOIN stg.dwh_dim_process USING (process_key)
+    WHERE mode = 'open'
+),
+expectation AS
+(
+    SELECT period_from AS period, process_key, rater_department_id, ratee_department_id, coverage AS share_given
+    FROM stg.mart_coverage
+    WHERE scope = 'open'
 )
 SELECT
     'open' AS scope,
@@ -26,13 +40,14 @@ SELECT
     avgIf(score, is_counted) AS mean_score,
     countIf(is_counted) AS ratings,
     countIf(is_counted AND is_five) / ratings AS share_of_fives,
-    CAST(NULL, 'Nullable(Float64)') AS coverage,
-    countIf(is_counted AND score < comment_required_below)
-        / nullIf(countIf(exclusion_code IN ('', 'unexplained') AND score < comment_required_below), 0) AS explained_share
-FROM stg.dwh_fct_rating AS rating
-INNER JOIN stg.dwh_dim_process AS process USING (process_key)
-LEFT JOIN department AS rater_side ON rating.rater_department_id = rater_side.department_id
-LEFT JOIN department AS ratee_side ON rating.ratee_department_id = ratee_side.department_id
-WHERE mode = 'open'
+    avgIf(score, is_rated) AS mean_score_all,
+    countIf(is_rated AND is_five) / countIf(is_rated) AS share_of_fives_all,
+    countIf(exclusion_code = 'unexplained') / countIf(is_rated) AS unexplained_share,
+    any(share_given) AS coverage,
+    countIf(is_low AND comment_level != 'violation') / nullIf(countIf(is_low), 0) AS explained_share
+FROM rated
+LEFT JOIN expectation USING (period, process_key, rater_department_id, ratee_department_id)
+LEFT JOIN department AS rater_side ON rated.rater_department_id = rater_side.department_id
+LEFT JOIN department AS ratee_side ON rated.ratee_department_id = ratee_side.department_id
 GROUP BY period, process_key, rater_department_id, ratee_department_id
 HAVING ratings > 0
