@@ -22,14 +22,18 @@ from sources.stand_in.company import generate
 from sources.stand_in.server import StandInPortal
 from sources.stand_in.state import MOSCOW, PortalState
 from sources.vault import VaultKey
-from warehouse_sql.warehouse import Warehouse
+from warehouse_sql.warehouse import Session, Warehouse
 
 NOW = datetime(2026, 11, 20, 15, 0, tzinfo=MOSCOW)
 
 
+LONGEST = ("test_year", "[demo", "test_leaks", "test_warehouse_over_http")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The year takes minutes: begun last, it would keep one worker waiting for the other."""
-    items.sort(key=lambda item: "test_year" not in item.nodeid)
+    """What takes longest first: begun last, it would keep one worker waiting for the other."""
+    ranks = dict(enumerate(LONGEST))
+    items.sort(key=lambda item: next((rank for rank, name in ranks.items() if name in item.nodeid), len(LONGEST)))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -99,21 +103,41 @@ class Site:
     def tables(self) -> dict[str, pd.DataFrame]:
         """Every published row of every database but ops, which remembers runs."""
         with self.settings.warehouse().session("test") as db:
-            names = db.rows(
-                "SELECT concat(database, '.', name) AS full_name FROM system.tables "
-                "WHERE database IN ('dwh', 'hr', 'mart') OR (database = 'ops' AND name LIKE 'release%') "
-                "ORDER BY full_name"
-            )
-            return {
-                row["full_name"]: db.query(f"SELECT * FROM {row['full_name']} ORDER BY ALL").to_pandas()
-                for row in names
-            }
+            return published(db)
+
+
+def published(db: Session) -> dict[str, pd.DataFrame]:
+    """Every published row that an open warehouse shows, but for ops."""
+    names = db.rows(
+        "SELECT concat(database, '.', name) AS full_name FROM system.tables "
+        "WHERE database IN ('dwh', 'hr', 'mart') OR (database = 'ops' AND name LIKE 'release%') "
+        "ORDER BY full_name"
+    )
+    return {row["full_name"]: db.query(f"SELECT * FROM {row['full_name']} ORDER BY ALL").to_pandas() for row in names}
 
 
 def open_everything(state: PortalState) -> PortalState:
     """Lets every rating out as a row, so that facts can be compared with the truth."""
     state.config["policies"] = [{"process": "*", "valid_from": "2020-01-01", "mode": "open"}]
     return state
+
+
+def assert_same(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame], when: str = "") -> None:
+    """Two answers of `Site.tables` are equal."""
+    assert one.keys() == other.keys()
+    for name, frame in one.items():
+        pd.testing.assert_frame_equal(frame, other[name], obj=f"{name} {when}".strip())
+
+
+def edit(site: Site) -> None:
+    """Edits and deletions that touch facts, marts and both months."""
+    for process in site.state.processes.values():
+        config = next(item for item in site.config["processes"] if item["entity_type_id"] == process.entity_type_id)
+        for item_id in sorted(process.items)[:5]:
+            site.portal.admin.edit_item(
+                process.entity_type_id, item_id, {config["fields"]["comment"]: "исправлено после разговора"}
+            )
+        site.portal.admin.delete_item(process.entity_type_id, max(process.items))
 
 
 @pytest.fixture
@@ -145,3 +169,18 @@ def tiny_site(first_run: tuple[PortalState, Path], tmp_path: Path) -> Iterator[S
     shutil.copytree(folder, tmp_path / "tiny", symlinks=True)
     with ExitStack() as stack:
         yield Site(tmp_path / "tiny", copy.deepcopy(state), stack)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(
+    first_run: tuple[PortalState, Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, pd.DataFrame]:
+    """What a run publishes after the edits when nothing disturbs it."""
+    state, folder = first_run
+    twin = tmp_path_factory.mktemp("undisturbed") / "site"
+    shutil.copytree(folder, twin, symlinks=True)
+    with ExitStack() as stack:
+        site = Site(twin, copy.deepcopy(state), stack)
+        edit(site)
+        site.run()
+        return site.tables()

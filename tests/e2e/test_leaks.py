@@ -163,7 +163,9 @@ def test_people_stand_only_in_dimensions_and_in_rows_that_may_name_them(
         "dwh.fct_rating": {"ratee_id", "rater_key", "comment"},
         "hr.fct_rating": {"ratee_id", "rater_id", "rater_key", "comment"},
         "hr.fct_rating_event": {"ratee_id", "rater_id"},
+        "hr.fct_obligation": {"ratee_id", "rater_id"},
         "mart.comment_feed": {"ratee", "rater", "comment"},
+        "mart.comment_queue": {"ratee", "rater", "comment"},
         # A ratee block names whom it is about, never who rated.
         "mart.rating_block": {"ratee_id"},
     }

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,10 @@ import pytest
 
 from assets.checks import AuditFailedError
 from pipelines.definitions import build_defs
-from sources.stand_in.state import PortalState
-from tests.e2e.conftest import Site
+from tests.e2e.conftest import Site, assert_same, edit, published
+from tests.e2e.test_bad_input import command
 from warehouse_sql.engine import WarehouseError
 from warehouse_sql.warehouse import PUBLISHED, PublishedTable, Session, Warehouse
-
-
-def assert_same(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) -> None:
-    assert one.keys() == other.keys()
-    for name, frame in one.items():
-        pd.testing.assert_frame_equal(frame, other[name], obj=name)
-
 
 BAD_ROWS = {
     "score_is_between_1_and_5": "INSERT INTO {copy} SELECT * REPLACE (9 AS score) FROM {copy} LIMIT 1",
@@ -41,11 +33,8 @@ BAD_ROWS = {
 }
 
 
-@pytest.mark.parametrize("rule", BAD_ROWS)
-def test_a_planted_bad_row_stops_the_run_and_leaves_published_tables_as_they_were(
-    tiny_site: Site, monkeypatch: pytest.MonkeyPatch, rule: str
-) -> None:
-    before = tiny_site.tables()
+def plant(patch: pytest.MonkeyPatch, rule: str) -> None:
+    """Spoils the copy of the facts as soon as a run has filled it."""
     fill = Session.fill
 
     def fill_and_plant(self: Session, target: PublishedTable, parameters: Any = None) -> None:
@@ -53,115 +42,109 @@ def test_a_planted_bad_row_stops_the_run_and_leaves_published_tables_as_they_wer
         if target.full_name == "dwh.fct_rating":
             self.command(BAD_ROWS[rule].format(copy=target.staged))
 
-    monkeypatch.setattr(Session, "fill", fill_and_plant)
+    patch.setattr(Session, "fill", fill_and_plant)
+
+
+@pytest.mark.parametrize("rule", [rule for rule in BAD_ROWS if rule != "rating_stands_once"])
+def test_a_planted_bad_row_stops_the_run_and_leaves_published_tables_as_they_were(
+    tiny_site: Site, monkeypatch: pytest.MonkeyPatch, rule: str
+) -> None:
+    before = tiny_site.tables()
+    plant(monkeypatch, rule)
     with pytest.raises(AuditFailedError, match=rule):
         tiny_site.run()
     assert_same(tiny_site.tables(), before)
 
 
-def test_a_failed_audit_ends_the_command_with_1_and_names_the_check(tiny_site: Site) -> None:
+def test_a_failed_audit_ends_the_command_with_1_and_names_the_check(
+    tiny_site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = tiny_site.tables()
-    script = """
-        import sys
-        from warehouse_sql.warehouse import Session
-
-        fill = Session.fill
-
-        def fill_and_plant(self, target, parameters=None):
-            fill(self, target, parameters)
-            if target.full_name == "dwh.fct_rating":
-                self.command(f"INSERT INTO {target.staged} SELECT * FROM {target.staged} LIMIT 1")
-
-        Session.fill = fill_and_plant
-        sys.argv = ["estafeta", "run", "--config", sys.argv[1]]
-        from pipelines.cli import main
-        main()
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), str(tiny_site.file)],
-        env=os.environ | tiny_site.environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 1
-    last = done.stderr.strip().splitlines()[-1]
+    for name, value in tiny_site.environment.items():
+        monkeypatch.setenv(name, value)
+    plant(monkeypatch, "rating_stands_once")
+    status, stderr = command(monkeypatch, capsys, "run", "--config", str(tiny_site.file))
+    assert status == 1
+    last = stderr.strip().splitlines()[-1]
     assert last.startswith("estafeta: ")
     assert "dwh.fct_rating breaks rating_stands_once" in last
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in stderr
     assert_same(tiny_site.tables(), before)
 
 
-KILLER = """
+STOPPING = """
     import os, signal, sys
     from warehouse_sql.warehouse import Session
 
-    moment, number = sys.argv[1], int(sys.argv[2])
-    calls = 0
+    moments, calls = sys.argv[1].split(), {}
 
-    def dying(method):
+    def stopping(kind, name):
+        method = getattr(Session, name)
+
         def call(self, *args):
-            global calls
-            if calls == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-            calls += 1
+            moment = f"{kind}:{calls.get(kind, 0)}"
+            calls[kind] = calls.get(kind, 0) + 1
+            if moment in moments:
+                print(moment, flush=True)
+                os.kill(os.getpid(), signal.SIGSTOP)
             return method(self, *args)
-        return call
 
-    name = {"exchange": "_exchange", "journal": "_journal", "fill": "fill", "clear": "clear_stage"}[moment]
-    setattr(Session, name, dying(getattr(Session, name)))
-    sys.argv = ["estafeta", "run", "--config", sys.argv[3]]
+        setattr(Session, name, call)
+
+    for kind, name in {"exchange": "_exchange", "journal": "_journal", "fill": "fill", "clear": "clear_stage"}.items():
+        stopping(kind, name)
+    sys.argv = ["estafeta", "run", "--config", sys.argv[2]]
     from pipelines.cli import main
     main()
 """
 
 
-def edit(site: Site) -> None:
-    """Edits and deletions that touch facts, marts and both months."""
-    for process in site.state.processes.values():
-        config = next(item for item in site.config["processes"] if item["entity_type_id"] == process.entity_type_id)
-        for item_id in sorted(process.items)[:5]:
-            site.portal.admin.edit_item(
-                process.entity_type_id, item_id, {config["fields"]["comment"]: "исправлено после разговора"}
-            )
-        site.portal.admin.delete_item(process.entity_type_id, max(process.items))
+AROUND_THE_SWAP = ("fill:3", "journal:0", "exchange:0", "exchange:1", "exchange:3", "journal:1", "clear:1")
+IN_PLACE = ("exchange:1", "exchange:3", "journal:1", "clear:1")
+"""When the first table was exchanged already."""
 
 
-@pytest.fixture(scope="module")
-def undisturbed(
-    first_run: tuple[PortalState, Path], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, pd.DataFrame]:
-    """What a run publishes after the edits when nothing disturbs it."""
-    state, folder = first_run
-    twin = tmp_path_factory.mktemp("undisturbed") / "site"
-    shutil.copytree(folder, twin, symlinks=True)
-    with ExitStack() as stack:
-        site = Site(twin, copy.deepcopy(state), stack)
-        edit(site)
-        site.run()
-        return site.tables()
-
-
-@pytest.mark.parametrize(
-    ("moment", "number"),
-    [("fill", 3), ("journal", 0), ("exchange", 0), ("exchange", 1), ("exchange", 3), ("journal", 1), ("clear", 0)],
-)
 def test_a_run_killed_around_the_swap_is_mended_by_the_next(
-    tiny_site: Site, undisturbed: dict[str, pd.DataFrame], moment: str, number: int
+    tiny_site: Site, undisturbed: dict[str, pd.DataFrame], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    """One run is stopped at each moment: what its folder holds then is what kill -9 would have left of it.
+
+    Before the next run does anything else, a swap that has begun is whole and one that has not is forgotten.
+    """
+    before = tiny_site.tables()
     edit(tiny_site)
-    killed = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(KILLER), moment, str(number), str(tiny_site.file)],
-        env=os.environ | tiny_site.environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert killed.returncode == -9, killed.stderr
-    tiny_site.run()
-    assert_same(tiny_site.tables(), undisturbed)
+    left: dict[str, Path] = {}
+    command = [sys.executable, "-c", textwrap.dedent(STOPPING), " ".join(AROUND_THE_SWAP), str(tiny_site.file)]
+    with subprocess.Popen(
+        command, env=os.environ | tiny_site.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as run:
+        try:
+            assert run.stdout is not None
+            for moment in AROUND_THE_SWAP:
+                assert run.stdout.readline() == f"{moment}\n"
+                _, status = os.waitpid(run.pid, os.WUNTRACED)
+                assert os.WIFSTOPPED(status)
+                left[moment] = tmp_path / moment.replace(":", "_")
+                shutil.copytree(tiny_site.folder, left[moment], symlinks=True)
+                if moment != AROUND_THE_SWAP[-1]:
+                    run.send_signal(signal.SIGCONT)
+        finally:
+            run.kill()
+    mended: dict[str, pd.DataFrame] = {}
+    prepare = Session.prepare
+
+    def prepare_and_look(self: Session) -> tuple[list[str], list[str]]:
+        answer = prepare(self)
+        mended.update(published(self))
+        return answer
+
+    monkeypatch.setattr(Session, "prepare", prepare_and_look)
+    for moment, folder in left.items():
+        shutil.rmtree(tiny_site.folder)
+        folder.rename(tiny_site.folder)
+        tiny_site.run()
+        assert_same(mended, undisturbed if moment in IN_PLACE else before, f"mended after a kill at {moment}")
+        assert_same(tiny_site.tables(), undisturbed, f"after a run killed at {moment}")
 
 
 def test_the_swap_alone_publishes_nothing(tiny_site: Site) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
+import pytest
 
 from sources.stand_in.chronicle import chronicle
 from sources.stand_in.state import MOSCOW
@@ -27,20 +28,21 @@ END = datetime(2026, 11, 20, 15, 0, tzinfo=MOSCOW)
 RETENTION = 8
 
 
-def moments() -> list[datetime]:
-    """Two days after each freeze, some days in the middle of a month, and the end."""
+def moments(every: int) -> list[datetime]:
+    """Two days after each or every other freeze, a day in the middle of a month, and the end."""
     after_freeze = [datetime(2025, 12, 10, 6, tzinfo=MOSCOW)]
     after_freeze += [datetime(2026, month, 10, 6, tzinfo=MOSCOW) for month in range(1, 12)]
-    return sorted([*after_freeze, datetime(2026, 9, 28, 6, tzinfo=MOSCOW), END])
+    return sorted([*after_freeze[::every], datetime(2026, 9, 28, 6, tzinfo=MOSCOW), END])
 
 
-def test_a_year_with_runs_in_between_ends_with_what_happened(make_site: Callable[..., Site]) -> None:
+@pytest.mark.parametrize("every", [2, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_year_with_runs_in_between_ends_with_what_happened(make_site: Callable[..., Site], every: int) -> None:
     story = chronicle(1, "demo", START, END)
     site = make_site(open_everything(story.state), vault={"path": "vault", "retention_months": RETENTION})
     sightings: list[Sighting] = []
     facts: dict[tuple[str, int], TruthRow] = {}
     events: dict[tuple[str, int, int], dict[str, Any]] = {}
-    for moment in moments():
+    for moment in moments(every):
         story.advance(site.portal.admin, moment)
         site.portal.admin.set_clock(moment)
         # What a run destroys at its end it has read and published before.

@@ -118,6 +118,15 @@ def test_everything_but_the_processes_has_a_default(write: Write, folder: Path) 
     assert settings.vault_path == folder / ".estafeta/vault"
 
 
+def test_a_monthly_process_may_ask_for_a_minimum_of_tasks(write: Write) -> None:
+    content = changed(("processes", 0, "tasks"), {"group_id": 11, "min_tasks": 3})
+    content["processes"][0] |= {"cadence": "month"}
+    content["processes"][0]["fields"]["period"] = "ufPeriod"
+    (process,) = Settings.load(write(content)).terms.processes
+    assert process.tasks is not None
+    assert process.tasks.min_tasks == 3
+
+
 def test_an_empty_list_of_stages_means_all_but_failures(write: Write) -> None:
     terms = Settings.load(write(changed(("processes", 0, "counted_stages"), []))).terms
     assert terms.by_process()["production"].counted_stages is None
@@ -247,6 +256,11 @@ def test_an_unknown_key_is_named_with_its_place(write: Write, path: tuple[str | 
         (("processes", 0, "cadence"), "week", "processes.0.cadence: "),
         (("processes", 0, "cadence"), "month", "needs fields.period"),
         (("processes", 0, "key"), "Производство", "processes.0.key: "),
+        (("processes", 0, "tasks"), {"group_id": 0}, "processes.0.tasks.group_id: "),
+        (("processes", 0, "tasks"), {"min_tasks": 1}, "processes.0.tasks.group_id is missing"),
+        (("processes", 0, "tasks"), {"group_id": 11, "min_tasks": 0}, "processes.0.tasks.min_tasks: "),
+        (("processes", 0, "tasks"), {"group_id": 11, "min_tasks": 2}, "tasks.min_tasks is for cadence month"),
+        (("processes", 0, "tasks"), {"group_id": 11, "min_taks": 2}, "(did you mean min_tasks?)"),
         (("processes", 0, "score_values"), {"Отлично": 6}, "processes.0.score_values.Отлично: "),
         (("processes", 0, "entity_type_id"), "x", "processes.0.entity_type_id: "),
         (("policies", 0, "mode"), "public", "policies.0.mode: "),
