@@ -5,10 +5,12 @@ transforms themselves (`warehouse_sql/transforms`), marts, the swap.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from assets.building import build, spec
 from assets.crm import OWNERS, people, read_months
@@ -40,24 +42,65 @@ def inputs(
 ) -> dg.MaterializeResult[None]:
     """Starts the copies and fills the input tables."""
     asked = months_asked(context)
+    written = {
+        name: sorted({*asked, *(period_of(key) for key in vault.periods(name))})
+        for name in ("released", "released_obligation")
+    }
+    expected = read_months(
+        vault, "released_obligation", vault.periods("released_obligation"), RELEASED_OBLIGATION_COLUMNS
+    )
     with warehouse.session("inputs") as db:
         db.clear_stage()
-        for target in PUBLISHED:
-            held = {period_of(key) for key in vault.periods(source_of(target))}
-            db.stage(target, yyyymm(sorted({*asked, *held})))
         rows = read_months(vault, "released", vault.periods("released"), RELEASED_COLUMNS)
         db.lay_down("released_rating", rows)
-        db.lay_down(
-            "released_obligation",
-            read_months(
-                vault, "released_obligation", vault.periods("released_obligation"), RELEASED_OBLIGATION_COLUMNS
-            ),
-        )
+        stale, kept = _withdrawn(db, written)
+        db.lay_down("released_obligation", pa.concat_tables([expected, kept]))
+        for target in PUBLISHED:
+            more = stale if target == OBLIGATIONS else []
+            db.stage(target, [*yyyymm(written[source_of(target)]), *more])
         db.lay_down("released_event", vault.read("released_event", CURRENT).replace_schema_metadata(None))
         db.lay_down("employee_version", vault.read("employees", CURRENT).replace_schema_metadata(None))
         db.lay_down("department_version", vault.read("departments", CURRENT).replace_schema_metadata(None))
         db.note_step(context.run.run_id, "inputs")
     return dg.MaterializeResult(metadata={"dagster/row_count": len(rows)})
+
+
+WITH_STALE = """
+    WITH marked AS
+    (
+        SELECT *,
+            toBool(rating_id != 0
+                AND (process_key, rating_id) NOT IN (
+                    SELECT process_key, rating_id FROM hr.fct_rating
+                    WHERE NOT has({rated:Array(UInt32)}, toYYYYMM(period)))
+                AND (process_key, rating_id, mode) NOT IN (
+                    SELECT process_key, rating_id, arrayJoin(if(mode = 'open', ['open', 'named_to_hr'], [mode]))
+                    FROM stg.released_rating)) AS is_stale
+        FROM hr.fct_obligation
+        WHERE NOT has({expected:Array(UInt32)}, toYYYYMM(period))
+    )
+    SELECT * FROM marked WHERE period IN (SELECT period FROM marked WHERE is_stale)
+"""
+"""Destroyed months with an expected rating whose rating is of a month still held, and hidden by now."""
+
+
+def _withdrawn(db: Session, written: Mapping[str, Sequence[date]]) -> tuple[list[int], pa.Table]:
+    """Months that the vault has destroyed and that still name a rating which the policy hides by now.
+
+    What is published of a destroyed month stays as it is, but for this: such a row would tell who gave a rating that
+    left the tables of ratings.
+
+    Args:
+        db: the warehouse, with the ratings laid down.
+        written: months written anew, by vault dataset.
+
+    Returns:
+        (those months as yyyymm, their rows without the stale ones).
+    """
+    months = {"expected": yyyymm(written["released_obligation"]), "rated": yyyymm(written["released"])}
+    found = db.query(WITH_STALE, months)
+    kept = found.filter(pc.invert(found["is_stale"])).select(RELEASED_OBLIGATION_COLUMNS.names)
+    return yyyymm(sorted(set(found["period"].to_pylist()))), kept.cast(RELEASED_OBLIGATION_COLUMNS)
 
 
 def source_of(target: PublishedTable) -> str:

@@ -50,6 +50,8 @@ REASONS = {
 STRONG = 3.0
 """Weight from which a cue says a reason all by itself."""
 _WEIGHTS = {"strong": STRONG, "": 2.0, "hint": 1.0}
+LIKELY = 2.0
+"""Weight from which a cue is more than a hint."""
 _MORE_WORDS = 0.5
 """What each further word of a cue adds: of two cues the longer one knows more."""
 _FURTHER = 0.5
@@ -395,38 +397,37 @@ def is_listed(token: str) -> bool:
 def _from_form(title: str) -> str:
     """Code of what the form's enumeration says; empty if it says nothing."""
     asked = title.strip().casefold()
-    if not asked:
-        return ""
     for code, known in REASONS.items():
         if asked in (code, known.casefold()):
             return code
-    guessed = tag(asked)
-    return guessed[0] if guessed else OTHER
+    parts = text.reading(text.normal_form(title))
+    said = " ".join(part for part in parts if part[0].isalnum())
+    if not said or said in _NO_CHOICE:
+        return ""
+    guessed = cues(parts)
+    return guessed.tags[0] if guessed.weight >= LIKELY else OTHER
 
 
-def tag_all(
-    comments: pd.Series[str], forms: pd.Series[str], is_low: npt.NDArray[np.bool_], levels: npt.NDArray[np.object_]
-) -> pd.DataFrame:
-    """Reasons of each low rating.
+_NO_CHOICE = frozenset({"нет", "не выбрано", "не выбрана", "не указано", "не указана", "выберите", "none", "no"})
 
-    The form's enumeration wins. Each distinct comment is read once; one that breaks a rule is not read at all.
+
+def tag_all(named: pd.Series[str], forms: pd.Series[str], is_low: npt.NDArray[np.bool_]) -> pd.DataFrame:
+    """Reasons of each low rating: what the form's enumeration says, else what the comment names.
 
     Args:
-        comments: texts as written, never null.
+        named: codes that the comment names, joined by commas, empty for none (`comments.judge_all`).
         forms: titles chosen in the form, empty for none.
         is_low: whether the score of the row needs a reason; the others get empty codes and source.
-        levels: what the comment rules say of each row.
 
     Returns:
         Columns `codes` (joined by commas, `untagged` if nothing is known) and `source` (`form` or `auto`).
     """
-    texts = comments.to_numpy(dtype=object)
     form = np.array([_from_form(title) for title in forms], dtype=object)
-    is_read = is_low & (form == "") & (levels != "violation")
-    known = {comment: ",".join(tag(comment)) or UNTAGGED for comment in set(texts[is_read])}
-    codes = np.where(is_low, UNTAGGED, "").astype(object)
-    codes[is_read] = [known[comment] for comment in texts[is_read]]
-    is_formal = is_low & (form != "")
-    codes[is_formal] = form[is_formal]
-    source = np.where(is_low, np.where(is_formal, FORM, AUTO), "")
-    return pd.DataFrame({"codes": codes, "source": source}, index=comments.index)
+    is_formal = form != ""
+    codes = np.where(
+        is_formal, form, np.where(named.ne("").to_numpy(dtype=bool), named.to_numpy(dtype=object), UNTAGGED)
+    )
+    source = np.where(is_formal, FORM, AUTO)
+    return pd.DataFrame(
+        {"codes": np.where(is_low, codes, ""), "source": np.where(is_low, source, "")}, index=named.index
+    )

@@ -118,8 +118,8 @@ def check(
     score = ratings["score"].astype("float64")
     threshold = ratings["process_key"].map({key: term.comment_required_below for key, term in terms.items()})
     is_low = (score < threshold.astype("float64")).to_numpy(dtype=bool)
-    levels, rules = _judge_comments(ratings, is_low)
-    tags = reasons.tag_all(ratings["comment"], ratings["reason"], is_low, levels)
+    levels, rules, named = _judge_comments(ratings, is_low)
+    tags = reasons.tag_all(named, ratings["reason"], is_low)
 
     rater, ratee = ratings["rater_id"].to_numpy(), ratings["ratee_id"].to_numpy()
     known = organisation.known_people
@@ -156,8 +156,8 @@ def check(
 
 def _judge_comments(
     ratings: pd.DataFrame, is_low: npt.NDArray[np.bool_]
-) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.object_]]:
-    """Level and codes of every comment; what a rater pastes everywhere is weak, however good it reads."""
+) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.object_], pd.Series[str]]:
+    """Level, codes and reasons of every comment; what a rater pastes everywhere is weak, however good it reads."""
     verdicts = comments.judge_all(ratings["comment"], is_low, ratings["task_title"])
     levels, codes = (verdicts[name].to_numpy(dtype=object).copy() for name in ("level", "codes"))
     living = ~ratings["is_deleted"].to_numpy(dtype=bool)
@@ -167,7 +167,7 @@ def _judge_comments(
     pasted &= levels != comments.VIOLATION
     levels[pasted] = comments.WEAK
     codes[pasted] = [f"{code},{COPY_PASTE}".lstrip(",") for code in codes[pasted]]
-    return levels, codes
+    return levels, codes, verdicts["reasons"]
 
 
 def copies_among(ratings: pd.DataFrame) -> pd.DataFrame:

@@ -5,17 +5,26 @@ Belongs here: which words are worth a look. Does not belong here: the lists (`le
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 
 import pandas as pd
 
 from assets.rules import reasons
-from assets.rules.text import is_name, normal_form, tokens, word
+from assets.rules.text import is_name, normal_form, tokens, translit, word
 from assets.rules.wording import term
 
 FEWEST_RATERS = 4
 """A word that fewer raters use could tell who wrote the comment: the k of the release rules."""
+
+
+_NAME_PART = re.compile(r"[^\W\d_]+")
+SHORTEST_STEM = 4
+
+
+def _begins_like(word: str, stems: set[str]) -> bool:
+    return any(word[:length] in stems for length in range(2, len(word) + 1))
 
 
 def suggest(comments: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
@@ -29,7 +38,9 @@ def suggest(comments: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
         Columns lemma, raters and comments (how many of each use it), most raters first; only lemmas that at least
         four raters use, that are no function word and nobody's name.
     """
-    people = {part.lower().replace("ё", "е") for name in names for part in name.split()}
+    people = {part for name in names for part in _NAME_PART.findall(name.lower().replace("ё", "е"))}
+    # Cases change endings, and of a name that the dictionary lacks it guesses the lemma.
+    stems = {part[: max(SHORTEST_STEM, len(part) - 3)] for part in people}
     raters: dict[str, set[str]] = defaultdict(set)
     used: dict[str, int] = defaultdict(int)
     for rater, comment in zip(comments["rater_key"], comments["comment"], strict=True):
@@ -39,7 +50,7 @@ def suggest(comments: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
             if token[0].isalpha()
             for found in (word(token),)
             if not (found.is_function or term(token).is_listed or reasons.is_listed(token) or is_name(token))
-            and not people.intersection((token, *found.lemmas))
+            and not any(_begins_like(form, stems) for form in (token, translit(token), *found.lemmas))
         }
         for lemma in lemmas:
             raters[lemma].add(rater)

@@ -69,6 +69,8 @@ _SPELT_OUT = re.compile(
     r"(?<![^\W_])(?:[^\W\d_][\W_]{1,3}){2,}[^\W\d_](?![^\W_])|(?<![^\W_])[^\W\d_]\.[^\W\d_]\.?(?![^\W_])"
 )
 """Single letters with something between them: "н е т", "Н.Е.Т.", "о.к."."""
+_AMOUNT = re.compile(r"\bкол-в(?=[оау])")
+"""Hyphens part words; this abbreviation would leave a score ("кол") behind."""
 _RUNS = {1: re.compile(r"(.)\1+"), 2: re.compile(r"(.)\1{2,}")}
 _CYRILLIC = re.compile(r"[а-яё]")
 _LATIN = re.compile(r"[a-z]")
@@ -82,6 +84,7 @@ _TRANSLIT = (
 )  # fmt: skip
 _TRANSLIT_LETTERS = str.maketrans("abvgdezijklmnoprstufhcyqwx'", "абвгдезийклмнопрстуфхцыкв" + "кь")
 
+TELLING = {"past": "past", "now": "3per"}
 OWN_FORMS = frozenset({"1per", "impr"})
 FUNCTION_POS = frozenset({"CONJ", "PREP", "PRCL", "INTJ", "NPRO"})
 
@@ -95,9 +98,8 @@ class Word:
         lemmas: its possible dictionary forms, likeliest first; the text itself for unknown words.
         is_known: whether a dictionary has it.
         is_function: whether its likeliest reading is a conjunction, preposition, particle, interjection or pronoun.
-        tells: whether it is a verb form that tells what somebody did or does, or what was done: past, third person,
-            short passive participle.
-        tells_now: whether it does so in the present or future.
+        tells: `past`, `now` (third person) or `passive` (short participle) if it is a verb form that tells what
+            somebody did or does, or what was done; else empty.
         is_own: whether it is a verb in the first person, or a plural imperative.
         is_number: digits.
     """
@@ -106,8 +108,7 @@ class Word:
     lemmas: tuple[str, ...]
     is_known: bool
     is_function: bool
-    tells: bool = False
-    tells_now: bool = False
+    tells: str = ""
     is_own: bool = False
     is_number: bool = False
 
@@ -129,7 +130,7 @@ def normal_form(raw: str) -> str:
 
 def tokens(normal: str) -> list[str]:
     """Words, numbers and the marks that end a clause, of a text in normal form, disguises of single words undone."""
-    lowered = normal.lower().replace("ё", "е")
+    lowered = _AMOUNT.sub("количеств", normal.lower().replace("ё", "е"))
     if _LEET_INSIDE.search(lowered):
         lowered = _LEET_INSIDE.sub(lambda found: found.group().translate(_LEET), lowered)
     if _SPELT_OUT.search(lowered):
@@ -216,9 +217,9 @@ def word(token: str) -> Word:
     likeliest = parses[0] if parses else None
     lemmas = tuple(dict.fromkeys(parse.normal_form.replace("ё", "е") for parse in parses[:6])) or (spelling,)
     part_of_speech = str(likeliest.tag.POS) if likeliest is not None else ""
-    tells = part_of_speech == "PRTS" or (
-        likeliest is not None and part_of_speech == "VERB" and bool({"past", "3per"} & likeliest.tag.grammemes)
-    )
+    tells = "passive" if part_of_speech == "PRTS" else ""
+    if likeliest is not None and part_of_speech == "VERB":
+        tells = next((name for name, form in TELLING.items() if form in likeliest.tag.grammemes), "")
     is_own = part_of_speech == "VERB" and bool(
         likeliest
         and OWN_FORMS & likeliest.tag.grammemes
@@ -227,8 +228,7 @@ def word(token: str) -> Word:
     is_function = part_of_speech in FUNCTION_POS or (likeliest is not None and "Apro" in likeliest.tag.grammemes)
     if not is_known:
         lemmas = tuple(dict.fromkeys((spelling, *lemmas[:2])))
-    tells_now = tells and likeliest is not None and "3per" in likeliest.tag.grammemes
-    return Word(spelling, lemmas, is_known, is_function, tells, tells_now, is_own)
+    return Word(spelling, lemmas, is_known, is_function, tells, is_own)
 
 
 def _english_word(token: str) -> Word:
@@ -269,10 +269,11 @@ def reading(normal: str) -> list[str]:
     known = sum(word(part).is_known for part in own)
     if known == len(own):
         return parts
-    latin = sum(bool(_LATIN.search(part)) for part in own)
+    # As typed: look-alike letters of single words are Cyrillic by now ("tak" in "prosto tak").
+    latin = sum(bool(_LATIN.search(part)) for part in _WORD.findall(normal.lower()))
     candidates: list[list[str]] = []
     if latin * 2 > len(own):
-        candidates = [[_translit(part) for part in parts], tokens(normal.lower().translate(_QWERTY))]
+        candidates = [[translit(part) for part in parts], tokens(normal.lower().translate(_QWERTY))]
     elif not latin and known * 2 < len(own):
         candidates = [tokens(normal.lower().translate(_JCUKEN))]
     best = (known, parts)
@@ -293,7 +294,8 @@ def _short_words() -> frozenset[str]:
     return frozenset(sections("words")["filler"]) | _abbreviations()
 
 
-def _translit(token: str) -> str:
+def translit(token: str) -> str:
+    """A word in Latin letters as it would be spelt in Russian."""
     for latin, cyrillic in _TRANSLIT:
         token = token.replace(latin, cyrillic)
     return token.translate(_TRANSLIT_LETTERS)

@@ -74,10 +74,9 @@ class Term:
         """Whether it tells what the colleague did: not what the rater says of himself, or of the form."""
         if not self.word.tells or self.classes & (FILLER | SCORE | SCORING):
             return False
-        if any(lemma in listed("form verbs") for lemma in self.word.lemmas):
-            return False
-        # "забыл", "не придумал" is the rater himself; "молчит" is not.
-        return self.word.tells_now or not self.classes & REFUSAL
+        if self.word.tells == "past":
+            return listed("own past").isdisjoint(self.word.lemmas)
+        return self.word.tells == "passive" or listed("form verbs").isdisjoint(self.word.lemmas)
 
     @property
     def is_solid(self) -> bool:

@@ -188,6 +188,41 @@ def test_destroyed_months_keep_their_rows_when_policy_and_processes_change(tiny_
     assert gone["key"] in tiny_site.rows("SELECT process_key FROM dwh.dim_process")["process_key"].tolist()
 
 
+def test_an_expected_rating_of_a_destroyed_month_does_not_name_a_rating_that_is_hidden_by_now(tiny_site: Site) -> None:
+    from assets.changes import forget
+
+    query = "SELECT * FROM hr.fct_obligation WHERE period = '2026-10-01' ORDER BY ALL"
+    before = tiny_site.rows(query)
+    later = before["rated_on"].astype("str") >= "2026-11-01"
+    assert later.any()
+    forget(tiny_site.settings.vault(), tiny_site.settings.terms, OCTOBER, NOW.date())
+    tiny_site.config["policies"] = [{"process": "*", "valid_from": "2020-01-02", "mode": "aggregate"}]
+    tiny_site.file.write_text(yaml.safe_dump(tiny_site.config, allow_unicode=True), encoding="utf-8")
+    tiny_site.run()
+    named = set(zip(before["process_key"][later], before["rating_id"][later], strict=True))
+    after = tiny_site.rows(query)
+    shown = set(zip(after["process_key"], after["rating_id"], strict=True))
+    ratings = tiny_site.rows("SELECT process_key, rating_id FROM hr.fct_rating")
+    hidden = named - set(ratings.itertuples(index=False, name=None))
+    assert hidden
+    assert not shown & hidden
+    assert len(after) == len(before) - len(hidden)
+
+
+def test_a_lower_threshold_judges_destroyed_months_by_the_one_of_their_day(tiny_site: Site) -> None:
+    from assets.changes import forget
+
+    before = tiny_site.rows("SELECT * FROM mart.rule_violation WHERE period_from = '2026-10-01' ORDER BY ALL")
+    assert len(before)
+    forget(tiny_site.settings.vault(), tiny_site.settings.terms, OCTOBER, NOW.date())
+    for process in tiny_site.config["processes"]:
+        process["comment_required_below"] = 2
+    tiny_site.file.write_text(yaml.safe_dump(tiny_site.config, allow_unicode=True), encoding="utf-8")
+    tiny_site.run()
+    after = tiny_site.rows("SELECT * FROM mart.rule_violation WHERE period_from = '2026-10-01' ORDER BY ALL")
+    pd.testing.assert_frame_equal(after, before)
+
+
 def test_a_rating_of_a_destroyed_month_that_moves_stays_published_where_it_was(tiny_site: Site) -> None:
     from assets.changes import forget
 

@@ -98,6 +98,9 @@ VIOLATIONS = """
     SELECT process_key, toString(period_from) AS period, rater_department_id, rule_code, ratings
     FROM mart.rule_violation WHERE severity = 'violation'
 """
+PAIRS = """
+    SELECT *, toString(period_from) AS period FROM mart.department_pair WHERE scope = 'open'
+"""
 LOWERED = """
     SELECT process_key, toString(period_from) AS period, rater_department_id, sum(weight) AS ratings
     FROM mart.reason GROUP BY process_key, period_from, rater_department_id
@@ -117,6 +120,14 @@ def assert_marts_equal_the_truth(site: Site) -> None:
     assert shown == dict(violations)
     low = Counter(place(row) for row in rated if row.score is not None and row.score < 5)
     assert {tuple(row.values())[:-1]: round(row["ratings"]) for row in records(site, LOWERED)} == dict(low)
+
+    pairs = Counter((*place(row), row.ratee_department_id) for row in rated)
+    counted = Counter((*place(row), row.ratee_department_id) for row in rated if not row.exclusion_code)
+    for pair_row in records(site, PAIRS):
+        pair = tuple(pair_row[name] for name in ("process_key", "period", "rater_department_id", "ratee_department_id"))
+        assert pair_row["ratings"] == counted[pair]
+        assert pair_row["unexplained_share"] == pytest.approx(1 - counted[pair] / pairs.pop(pair))
+    assert not pairs, "a pair that rated has no row"
 
     expected: Counter[tuple[str, str, int, int, str]] = Counter()
     for row in obligation_truth(site.state):

@@ -18,12 +18,13 @@ FLOORS = {
     # violation_recall, not_ok_recall, reason_f1
     "prototype": (0.98, 0.98, 0.85),
     "office": (0.95, 0.97, 0.85),
-    "works": (0.92, 0.97, 0.85),
+    "works": (0.91, 0.96, 0.85),
     "short": (0.75, 0.90, 0.80),
     "mixed": (0.75, 0.90, 0.75),
-    "dodges": (0.75, 0.85, None),
+    "dodges": (0.76, 0.87, None),
     "held_back_ordinary": (0.85, 0.93, 0.75),
     "held_back_inventive": (0.80, 0.90, 0.75),
+    "held_back_last": (0.88, 0.95, 0.75),
 }
 
 
@@ -32,7 +33,7 @@ def test_dodges_are_caught_and_reasons_are_believed_and_understood(name: str) ->
     violation_recall, not_ok_recall, reason_f1 = FLOORS[name]
     figures = evaluate(read_labelled(DATA / f"comments_{name}.tsv"))
     assert figures["real_rejected"] == 0
-    assert (figures["real_weak"] or 0) <= 0.065
+    assert (figures["real_weak"] or 0) <= 0.07
     assert (figures["violation_precision"] or 0) >= 0.98
     assert (figures["violation_recall"] or 0) >= violation_recall
     assert (figures["not_ok_recall"] or 0) >= not_ok_recall

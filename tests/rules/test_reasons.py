@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assets.rules import reasons
-from assets.rules.lexicon import LexiconError
+from assets.rules.lexicon import LexiconError, sections
 from assets.rules.text import normal_form, tokens
 
 DATA = Path(__file__).parent / "data"
@@ -94,12 +94,9 @@ def test_words_of_the_list_are_told_from_words_it_lacks() -> None:
     assert not reasons.is_listed("бегемот")
 
 
-def _tagged(comment: str, form: str = "", *, is_low: bool = True, level: str = "ok") -> tuple[str, str]:
+def _tagged(comment: str, form: str = "", *, is_low: bool = True) -> tuple[str, str]:
     found = reasons.tag_all(
-        pd.Series([comment], dtype=object),
-        pd.Series([form], dtype=object),
-        np.array([is_low]),
-        np.array([level], dtype=object),
+        pd.Series([",".join(reasons.tag(comment))], dtype=object), pd.Series([form], dtype=object), np.array([is_low])
     )
     return found["codes"].iloc[0], found["source"].iloc[0]
 
@@ -121,9 +118,14 @@ def test_a_comment_nobody_understands_is_untagged() -> None:
     assert _tagged("бегемот") == (reasons.UNTAGGED, reasons.AUTO)
 
 
-def test_a_comment_that_breaks_a_rule_is_not_read_but_the_form_still_counts() -> None:
-    assert _tagged("Срок был вчера", level="violation") == (reasons.UNTAGGED, reasons.AUTO)
-    assert _tagged("-", "Приоритеты", level="violation") == ("priority", reasons.FORM)
+@pytest.mark.parametrize("form", ["Другое", "Другая причина", "Всё хорошо"])
+def test_a_form_value_that_only_hints_is_other(form: str) -> None:
+    assert _tagged("Срок был вчера", form) == ("other", reasons.FORM)
+
+
+@pytest.mark.parametrize("form", ["", " ", "—", "Нет", "Не выбрано", "(не указано)"])
+def test_a_form_value_that_means_nothing_chosen_leaves_it_to_the_comment(form: str) -> None:
+    assert _tagged("Срок был вчера", form) == ("deadline", reasons.AUTO)
 
 
 def test_a_rating_that_needs_no_reason_has_none() -> None:
@@ -132,12 +134,21 @@ def test_a_rating_that_needs_no_reason_has_none() -> None:
 
 def test_rows_keep_their_reasons_whatever_stands_beside_them() -> None:
     found = reasons.tag_all(
-        pd.Series(["хамит", "", "хамит", "срок вчера"], index=[7, 5, 3, 1], dtype=object),
+        pd.Series(["tone", "", "tone", "deadline,change"], index=[7, 5, 3, 1], dtype=object),
         pd.Series(["", "", "Дубли", ""], index=[7, 5, 3, 1], dtype=object),
         np.array([True, False, True, True]),
-        np.array(["ok", "ok", "ok", "weak"], dtype=object),
     )
-    assert found["codes"].to_dict() == {7: "tone", 5: "", 3: "duplicate", 1: "deadline"}
+    assert found["codes"].to_dict() == {7: "tone", 5: "", 3: "duplicate", 1: "deadline,change"}
+    assert found["source"].to_dict() == {7: "auto", 5: "", 3: "form", 1: "auto"}
+
+
+def test_every_word_of_the_list_can_stand_in_a_comment() -> None:
+    for section, entries in sections("reasons").items():
+        for entry in entries:
+            for word in re.split(r"[&+\s]+", entry):
+                if word[0] not in "@<?":
+                    assert tokens(word.removesuffix("*")) == [word.removesuffix("*")], f"{section}: {entry}"
+            assert not section.startswith("@") or not set(" +&") & set(entry), f"{section}: {entry}"
 
 
 @settings(max_examples=200, deadline=None)

@@ -56,6 +56,10 @@ ORDER BY (process_key, period, rating_id, reason_code)
 COMMENT 'Grain: open rating with a lowered score x reason; excluded ratings too';
 
 ALTER TABLE mart.department_pair ${on_cluster}
+    MODIFY COLUMN mean_score Nullable(Float64)
+        COMMENT 'Mean score; hidden: of raters weighing 1 each, rounded to 0.1; NULL if no rating counts',
+    MODIFY COLUMN share_of_fives Nullable(Float64)
+        COMMENT 'Share of fives among them, 0..1; NULL if no rating counts, and in hidden scope',
     ADD COLUMN IF NOT EXISTS mean_score_all Nullable(Float64)
         COMMENT 'Mean score with the unexplained ones that mean_score may leave out; NULL in hidden scope'
         AFTER share_of_fives,

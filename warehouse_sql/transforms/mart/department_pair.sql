@@ -1,5 +1,5 @@
 -- mart.department_pair, open scope
--- Grain: month x rater department x ratee department x process with at least one counted rating.
+-- Grain: month x rater department x ratee department x process with at least one rating, counted or unexplained.
 -- Source: stg.dwh_fct_rating, stg.dwh_dim_department (last names), stg.dwh_dim_process (comment threshold),
 -- stg.mart_coverage.
 -- Partition: scope; hidden rows are released separately and never rebuilt. Read by: department heads.
@@ -11,7 +11,11 @@ WITH department AS
 ),
 rated AS
 (
-    SELECT *, exclusion_code IN ('', 'unexplained') AS is_rated, is_rated AND score < comment_required_below AS is_low
+    SELECT
+        *,
+        exclusion_code IN ('', 'unexplained') AS is_rated,
+        -- What was lowered when it was judged: a threshold may change after its month was destroyed.
+        is_rated AND if(ruleset_version = '', score < comment_required_below, reason_code != '') AS is_low
     FROM stg.dwh_fct_rating
     INNER JOIN stg.dwh_dim_process USING (process_key)
     WHERE mode = 'open'
@@ -32,14 +36,14 @@ SELECT
     ratee_department_id,
     any(ratee_side.name) AS ratee_department,
     multiIf(
-        uniqExactIf(rater_key, is_counted) >= 10, '10+',
-        uniqExactIf(rater_key, is_counted) >= 7, '7-9',
-        uniqExactIf(rater_key, is_counted) >= 4, '4-6',
+        uniqExactIf(rater_key, is_rated) >= 10, '10+',
+        uniqExactIf(rater_key, is_rated) >= 7, '7-9',
+        uniqExactIf(rater_key, is_rated) >= 4, '4-6',
         '1-3'
     ) AS rater_band,
-    avgIf(score, is_counted) AS mean_score,
+    avgOrNullIf(score, is_counted) AS mean_score,
     countIf(is_counted) AS ratings,
-    countIf(is_counted AND is_five) / ratings AS share_of_fives,
+    countIf(is_counted AND is_five) / nullIf(ratings, 0) AS share_of_fives,
     avgIf(score, is_rated) AS mean_score_all,
     countIf(is_rated AND is_five) / countIf(is_rated) AS share_of_fives_all,
     countIf(exclusion_code = 'unexplained') / countIf(is_rated) AS unexplained_share,
@@ -50,4 +54,4 @@ LEFT JOIN expectation USING (period, process_key, rater_department_id, ratee_dep
 LEFT JOIN department AS rater_side ON rated.rater_department_id = rater_side.department_id
 LEFT JOIN department AS ratee_side ON rated.ratee_department_id = ratee_side.department_id
 GROUP BY period, process_key, rater_department_id, ratee_department_id
-HAVING ratings > 0
+HAVING countIf(is_rated) > 0

@@ -10,7 +10,13 @@ WITH department AS
 ),
 rated AS
 (
-    SELECT period, process_key, rater_department_id, comment_rules, score < comment_required_below AS is_low
+    SELECT
+        period,
+        process_key,
+        rater_department_id,
+        comment_rules,
+        -- What was lowered when it was judged: a threshold may change after its month was destroyed.
+        if(ruleset_version = '', score < comment_required_below, reason_code != '') AS is_low
     FROM stg.dwh_fct_rating AS rating
     INNER JOIN stg.dwh_dim_process AS process USING (process_key)
     WHERE mode = 'open' AND exclusion_code IN ('', 'unexplained')
