@@ -31,7 +31,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.periods import key_of, next_month
+from assets.periods import key_of, next_month, period_of
 from assets.rules.structure import find_duplicates, freeze_date
 from assets.terms import Terms
 from sources.bitrix24 import Bitrix24, ProcessOnPortal
@@ -73,6 +73,10 @@ BURIED_COLUMNS = pa.schema([("process_key", pa.string()), ("rating_id", pa.int64
 SHADOWED_COLUMNS = pa.schema([("process_key", pa.string()), ("rating_id", pa.int64())])
 """The vault dataset `shadowed`: duplicates of ratings that were destroyed, and so cannot be found any more."""
 
+_TITLE = RATING_COLUMNS.get_field_index("task_title")
+_WITHOUT_TITLES = RATING_COLUMNS.remove(_TITLE)
+"""`raw` as it was before runs read the titles of tasks: the one older form that is still read."""
+
 
 @dataclass(frozen=True)
 class Changes:
@@ -85,6 +89,16 @@ class Changes:
 
     months: list[date]
     wants_sweep: bool
+
+
+class OtherVersionError(VaultError):
+    """A snapshot of the vault has columns that this version does not know or lacks those it needs."""
+
+    def __init__(self, dataset: str) -> None:
+        super().__init__(
+            f"The vault's {dataset} was written by another version of Estafeta, which this one cannot read: see "
+            "docs/operations.md, section 11 (Upgrade)."
+        )
 
 
 class RenamedProcessError(Exception):
@@ -125,7 +139,9 @@ def find_changes(portal: Bitrix24, vault: Vault, terms: Terms, *, sweep: bool) -
         {process.entity_type_id: known.get(process.key, {}).get("last_id", 0) for process in terms.processes}
     )
     held, destroyed, dead = _held(vault), forgotten(vault), buried(vault)
-    found: set[date] = set()
+    found = months_without_titles(vault)
+    if found:
+        logger.info("portal: titles of tasks are not known in %s", ", ".join(map(key_of, sorted(found))))
     wants_sweep = False
     # Reassigned tasks touch no element; looked at with the first sweep of the day.
     wants_tasks = sweep and any(row["swept_on"] != now.date() for row in known.values())
@@ -379,10 +395,10 @@ def _identities_of(vault: Vault, period: date) -> set[tuple[str, int]]:
 
 def _duplicates_of(vault: Vault, terms: Terms, period: date) -> set[tuple[str, int]]:
     """Ratings of other months that only stand aside for a rating of this one."""
-    tables = [vault.read("raw", key) for key in vault.periods("raw")]
+    tables = [snapshot(vault, "raw", key) for key in vault.periods("raw")]
     if not tables:
         return set()
-    ratings = pa.concat_tables([table.replace_schema_metadata(None) for table in tables]).to_pandas()
+    ratings = pa.concat_tables(tables).to_pandas()
     configured = ratings["process_key"].isin([process.key for process in terms.processes])
     ratings = ratings[configured].reset_index(drop=True)
     stays = ratings["period"].ne(period).to_numpy(dtype=bool)
@@ -410,11 +426,27 @@ def _current(vault: Vault, dataset: str, columns: pa.Schema) -> list[dict[str, A
     return rows
 
 
+def snapshot(vault: Vault, dataset: str, key: str) -> pa.Table:
+    """A snapshot without its notes; ratings that were read before titles of tasks were have empty ones."""
+    table = vault.read(dataset, key).replace_schema_metadata(None)
+    if dataset == "raw" and _lacks_titles(table):
+        empty = pa.array([""] * len(table), pa.string())
+        return table.add_column(_TITLE, RATING_COLUMNS.field(_TITLE), empty)
+    return table
+
+
+def months_without_titles(vault: Vault) -> set[date]:
+    """Months of ratings that were read before titles of tasks were."""
+    return {period_of(key) for key in vault.periods("raw") if _lacks_titles(vault.read("raw", key))}
+
+
+def _lacks_titles(ratings: pa.Table) -> bool:
+    return bool(ratings.schema.remove_metadata() == _WITHOUT_TITLES)
+
+
 def _columns_of(table: pa.Table, dataset: str, names: list[str]) -> pa.Table:
     if not set(names) <= set(table.column_names):
-        raise VaultError(
-            f"The vault's {dataset} was written by another version of Estafeta: see docs/operations.md, Upgrading."
-        )
+        raise OtherVersionError(dataset)
     return table.select(names).replace_schema_metadata(None)
 
 
@@ -422,9 +454,10 @@ def _columns_of(table: pa.Table, dataset: str, names: list[str]) -> pa.Table:
 
 
 def _held(vault: Vault) -> pd.DataFrame:
+    """What is compared of the ratings that the vault holds."""
     columns = ["process_key", "rating_id", "period", "updated_at", "is_deleted"]
     columns += ["task_id", "task_setter_id", "task_executor_id", "task_title"]
-    tables = [_columns_of(vault.read("raw", key), "raw", columns) for key in vault.periods("raw")]
+    tables = [_columns_of(snapshot(vault, "raw", key), "raw", columns) for key in vault.periods("raw")]
     empty = pa.schema([RATING_COLUMNS.field(column) for column in columns]).empty_table()
     held: pd.DataFrame = pa.concat_tables([empty, *tables]).to_pandas()
     return held

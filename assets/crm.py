@@ -346,12 +346,10 @@ def department_levels(departments: list[Department]) -> dict[int, int]:
 
 def read_months(vault: Vault, dataset: str, keys: list[str], columns: pa.Schema | None = None) -> pa.Table:
     """Several months of a dataset as one table; an empty one of `columns` if there are none."""
-    tables = [vault.read(dataset, key).replace_schema_metadata(None) for key in keys if vault.has(dataset, key)]
+    tables = [changes.snapshot(vault, dataset, key) for key in keys if vault.has(dataset, key)]
     if tables:
         if any(table.schema != tables[0].schema or (columns and table.schema != columns) for table in tables):
-            raise VaultError(
-                f"The vault's {dataset} was written by another version of Estafeta: see docs/operations.md, Upgrading."
-            )
+            raise changes.OtherVersionError(dataset)
         return pa.concat_tables(tables)
     if columns is None:
         raise VaultError(f"The vault holds no {dataset} yet: run the months you need first.")
@@ -442,7 +440,7 @@ def _snapshots(vault: Vault, ratings: pa.Table, months: list[date]) -> tuple[dic
             if rows.num_rows or key in written:
                 snapshots[key] = rows
             continue
-        before = vault.read("raw", key).replace_schema_metadata(None)
+        before = changes.snapshot(vault, "raw", key)
         stays = ~_identities(before.to_pandas()).isin(here)
         if rows.num_rows or not stays.all():
             snapshots[key] = pa.concat_tables([before.filter(pa.array(stays, pa.bool_())), rows])
@@ -516,7 +514,8 @@ def _task_snapshots(
     now = portal.tasks_now(sorted(absent))
     vanished = absent - now.task_ids
     if not accept:
-        refuse_lost_tasks(len(live), len(vanished))
+        group_of = dict(zip(here["task_id"].to_pylist(), here["group_id"].to_pylist(), strict=True))
+        refuse_lost_tasks(*(Counter(group_of[task] for task in tasks) for tasks in (live, vanished)))
     moved = now.closed.filter(pc.is_in(now.closed["group_id"], pa.array(groups, pa.int64())))
     shown = pa.concat_tables([fresh, moved])
     is_gone = pc.or_(_among(here, vanished), pc.and_(here["is_deleted"], pc.invert(_among(here, _task_ids(shown)))))

@@ -13,16 +13,21 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from assets.changes import coverage, forgotten, pending
+from assets.changes import OtherVersionError, coverage, forgotten, months_without_titles, pending, snapshot
+from assets.crm import EVENT_SCHEMA
 from assets.periods import key_of, months_back
 from pipelines.findings import Findings
 from pipelines.settings import Settings
+from sources.contracts import RATING_COLUMNS, TASK_COLUMNS
 from sources.vault import CURRENT, Vault, VaultError, VaultKey, WrongKeyError
 
 LATE_DAYS = 2
 """Open months are read daily: after two days something has stopped."""
 
 MOST_NAMED = 12
+
+MEMORY = {"raw": RATING_COLUMNS, "task": TASK_COLUMNS, "event": EVENT_SCHEMA}
+"""Datasets that every run goes by, and their columns; the others are made anew from them."""
 
 
 @dataclass(frozen=True)
@@ -109,12 +114,12 @@ def _leftovers(path: Path, found: Findings) -> None:
 
 def _opens(vault: Vault, path: Path, found: Findings) -> bool:
     """Decrypts every snapshot; False if the key is another one, so that nothing else can be said."""
-    read = 0
+    read, strange = 0, set()
     for file in sorted(path.glob("*/*.arrow")):
         if not vault.has(file.parent.name, file.stem):
             continue
         try:
-            vault.read(file.parent.name, file.stem)
+            table = snapshot(vault, file.parent.name, file.stem)
         except WrongKeyError as error:
             found.fail("vault", str(error))
             return False
@@ -122,6 +127,10 @@ def _opens(vault: Vault, path: Path, found: Findings) -> bool:
             found.fail("vault", str(error))
         else:
             read += 1
+            if table.schema != MEMORY.get(file.parent.name, table.schema):
+                strange.add(file.parent.name)
+    for dataset in sorted(strange):
+        found.fail("vault", str(OtherVersionError(dataset)))
     found.ok("vault", f"The key file fits, {read} snapshots can be read.")
     return True
 
@@ -146,6 +155,14 @@ def _months(vault: Vault, settings: Settings, found: Findings, today: date) -> N
             found.note(
                 "vault months",
                 f"{_named(map(key_of, waiting))} changed in Bitrix24 and were not read since: the next run reads them.",
+            )
+    with found.examine("vault months"):
+        untitled = months_without_titles(vault)
+        if untitled:
+            found.note(
+                "vault months",
+                f"{_named(map(key_of, untitled))} were read by an earlier version of Estafeta, which did not read the "
+                "titles of tasks: the next run reads them again.",
             )
     with found.examine("vault months"):
         destroyed = forgotten(vault)

@@ -13,6 +13,8 @@ import pandas as pd
 
 FEWEST_TO_DOUBT = 10
 SHARE_TO_DOUBT = 0.20
+FEWEST_OF_GROUP = 3
+"""A workgroup that showed so many closed tasks and shows none of them any more was hidden, however small it is."""
 
 
 class MassDeletionError(Exception):
@@ -53,19 +55,31 @@ def refuse_mass_deletion(live_before: Mapping[date, int], deleted_now: Mapping[d
         )
 
 
-def refuse_lost_tasks(known: int, vanished: int) -> None:
-    """Fails when more than 20 % (and at least 10) of the closed tasks of the months read are no longer shown at all.
+def refuse_lost_tasks(known: Mapping[int, int], vanished: Mapping[int, int]) -> None:
+    """Fails when too many closed tasks of a workgroup are no longer shown at all.
 
-    The portal's list of tasks cannot tell a deleted task from one that the webhook's owner may not see any more.
+    Too many are more than 20 % (and at least 10) of its tasks in the months read, or all of at least 3. The portal's
+    list of tasks cannot tell a deleted task from one that the webhook's owner may not see any more; rights are given
+    by workgroup, so each is judged by itself.
+
+    Args:
+        known: closed tasks of the months read that were there at the last reading, by workgroup.
+        vanished: of them not shown any more.
 
     Raises:
-        MassDeletionError: with the counts.
+        MassDeletionError: naming workgroups and counts.
     """
-    if vanished >= FEWEST_TO_DOUBT and vanished > SHARE_TO_DOUBT * known:
+    doubtful = [
+        f"workgroup {group}: {count} of {known[group]}"
+        for group, count in sorted(vanished.items())
+        if (count >= FEWEST_TO_DOUBT and count > SHARE_TO_DOUBT * known[group])
+        or FEWEST_OF_GROUP <= count == known[group]
+    ]
+    if doubtful:
         raise MassDeletionError(
-            f"Too many closed tasks vanished from the portal at once ({vanished} of {known}): check that the webhook's "
-            "owner still sees the tasks of the workgroups in `tasks` (as their member, or by a role); if they were "
-            "really deleted, run again with --accept-deletions."
+            f"Too many closed tasks vanished from the portal at once ({'; '.join(doubtful)}): check that the webhook's "
+            "owner still sees the tasks of these workgroups (as their member, or by a role); if they were really "
+            "deleted, run again with --accept-deletions."
         )
 
 

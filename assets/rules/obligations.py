@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -88,12 +88,16 @@ def find_obligations(
     that is still ahead), or if a month has fewer tasks than asked for. Everything else is `missed`; before `due_on`
     that only means "not given yet", which is why the day stands in the row.
 
+    Of people who were dismissed already when a list of users first showed them nobody knows the day on which they
+    left. It is taken to be the day after their last sign of life, a rating given (deleted ones too) or a task closed as
+    its executor, in whatever process: what they missed while they worked does not depend on when the first run was.
+
     Args:
         tasks: columns of `sources.contracts.TASK_COLUMNS`, all periods together.
         ratings: columns process_key, rating_id, period, rated_on, rater_id, ratee_id, task_id, is_deleted,
             exclusion_code, all periods together.
         expectations: by process key; processes without tasks are absent.
-        organisation: people and departments; its employees also have is_active and valid_to.
+        organisation: people and departments; its employees also have is_active, valid_to and is_inferred.
         freeze_day: day of the next month on which a month is closed.
         today: the portal's day.
 
@@ -103,8 +107,9 @@ def find_obligations(
         closed and are still there), expected_on (day of closing, of the last one in a month), due_on, status, waiver
         ('' unless waived), rating_id (0 if none), rated_on.
     """
+    absences = _absences(organisation, tasks, ratings)
     found = [
-        _of_process(key, expected, tasks, ratings, organisation, freeze_day, today)
+        _of_process(key, expected, tasks, ratings, organisation, absences, freeze_day, today)
         for key, expected in expectations.items()
     ]
     rows = [part for part in found if not part.empty]
@@ -120,6 +125,7 @@ def _of_process(
     tasks: pd.DataFrame,
     ratings: pd.DataFrame,
     organisation: Organisation,
+    absences: pd.DataFrame,
     freeze_day: int,
     today: date,
 ) -> pd.DataFrame:
@@ -136,7 +142,7 @@ def _of_process(
     is_given = rows["rating_id"].ne(0).to_numpy(dtype=bool)
     waivers = {
         TASK_DELETED: rows["tasks"].eq(0).to_numpy(dtype=bool),
-        LEFT: _has_left(rows["rater_id"], rows["due_on"].where(rows["due_on"] <= today, today), organisation),
+        LEFT: _has_left(rows["rater_id"], rows["due_on"].where(rows["due_on"] <= today, today), absences),
         BELOW_MINIMUM: rows["tasks"].lt(expected.min_tasks).to_numpy(dtype=bool),
     }
     waiver = np.select([~is_given & waivers[name] for name in WAIVERS], WAIVERS, default="")
@@ -184,9 +190,27 @@ def _with_ratings(rows: pd.DataFrame, ratings: pd.DataFrame, expected: Expectati
     )
 
 
-def _has_left(people: pd.Series[int], days: pd.Series[date], organisation: Organisation) -> npt.NDArray[np.bool_]:
-    away = organisation.employees
-    away = away.loc[~away["is_active"].astype(bool), ["employee_id", "valid_from", "valid_to"]]
+def _absences(organisation: Organisation, tasks: pd.DataFrame, ratings: pd.DataFrame) -> pd.DataFrame:
+    """From which day (valid_from) to which (valid_to, not included) people (employee_id) count as having left."""
+    versions = organisation.employees
+    away = versions.loc[~versions["is_active"].astype(bool), ["employee_id", "valid_from", "valid_to", "is_inferred"]]
+    guessed = away[away["is_inferred"].astype(bool)]
+    signs = [
+        frame.set_axis(["employee_id", "seen_on"], axis=1).astype({"employee_id": "int64"})
+        for frame in (ratings[["rater_id", "rated_on"]], tasks[["executor_id", "closed_on"]])
+    ]
+    seen = pd.concat([part[part["employee_id"].isin(guessed["employee_id"])] for part in signs])
+    seen = seen.merge(guessed, on="employee_id")
+    # What somebody did after he was taken on again tells nothing of the day on which he had left.
+    last = seen[seen["seen_on"] < seen["valid_to"]].groupby("employee_id")["seen_on"].max()
+    starts = [
+        last[person] + timedelta(days=1) if inferred and person in last.index else start
+        for person, start, inferred in zip(away["employee_id"], away["valid_from"], away["is_inferred"], strict=True)
+    ]
+    return away[["employee_id", "valid_to"]].assign(valid_from=starts)
+
+
+def _has_left(people: pd.Series[int], days: pd.Series[date], away: pd.DataFrame) -> npt.NDArray[np.bool_]:
     asked = pd.DataFrame({"row": np.arange(len(people)), "employee_id": people.to_numpy(), "day": days.to_numpy()})
     spells = asked.merge(away, on="employee_id")
     then = spells.loc[(spells["valid_from"] <= spells["day"]) & (spells["day"] < spells["valid_to"]), "row"]

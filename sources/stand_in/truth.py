@@ -250,20 +250,60 @@ def obligation_truth(
         since = min((row.period for row in ratings), default=FIRST_PERIOD)
     past = None if sightings is None else _Past(sightings)
     today = state.now.astimezone(state.timezone).date() if sightings is None else sightings[-1].day
+    signs = _signs_of_life(state, settings, ratings, past)
     rows: list[ObligationRow] = []
     for process in settings["processes"]:
         if process.get("tasks"):
             reader = _ProcessTruth(state, settings, process, past)
             given = [row for row in ratings if row.process_key == process["key"]]
-            rows.extend(_ObligationTruth(reader, given, today).rows(since))
+            rows.extend(_ObligationTruth(reader, given, today, signs).rows(since))
     return rows
+
+
+def _signs_of_life(
+    state: PortalState, settings: Record, ratings: list[TruthRow], past: _Past | None
+) -> dict[int, list[date]]:
+    """By person, the days on which they gave a rating or closed a task as its executor, in any process."""
+    signs: dict[int, list[date]] = {}
+    for row in ratings:
+        signs.setdefault(row.rater_id, []).append(row.rated_on)
+    groups = {str(process["tasks"]["group_id"]) for process in settings["processes"] if process.get("tasks")}
+    for task, _ in _closed_tasks(state, groups, past):
+        for executor in _executors(task):
+            signs.setdefault(executor, []).append(_closed_on(task, state))
+    return signs
+
+
+def _closed_tasks(state: PortalState, groups: set[str], past: _Past | None) -> Iterator[tuple[Record, bool]]:
+    """Completed tasks of some groups, then those that were completed when they were seen last."""
+    gone = state.deleted_tasks
+    if past is not None:
+        seen: dict[int, Record] = {}
+        for sighting in past.sightings:
+            seen |= sighting.state.tasks
+        gone = {number: row for number, row in seen.items() if number not in state.tasks}
+    for rows, is_deleted in ((state.tasks, False), (gone, True)):
+        for task in rows.values():
+            if task.get("groupId") in groups and task.get("status") == "5" and task.get("closedDate"):
+                yield task, is_deleted
+
+
+def _executors(task: Record) -> set[int]:
+    return {int(person) for person in [task["responsibleId"], *(task.get("accomplices") or [])]}
+
+
+def _closed_on(task: Record, state: PortalState) -> date:
+    return datetime.fromisoformat(task["closedDate"]).astimezone(state.timezone).date()
 
 
 class _ObligationTruth:
     """What is expected in one process."""
 
-    def __init__(self, reader: _ProcessTruth, ratings: list[TruthRow], today: date) -> None:
+    def __init__(
+        self, reader: _ProcessTruth, ratings: list[TruthRow], today: date, signs: dict[int, list[date]]
+    ) -> None:
         self.reader = reader
+        self.signs = signs
         self.ratings: dict[tuple[int, int], list[TruthRow]] = {}
         for row in ratings:
             self.ratings.setdefault((row.rater_id, row.ratee_id), []).append(row)
@@ -273,10 +313,11 @@ class _ObligationTruth:
     def rows(self, since: date) -> Iterator[ObligationRow]:
         """Every expected rating of tasks closed in a month or later."""
         asked: dict[tuple[date, int, int, int], list[tuple[date, bool]]] = {}
-        for task, is_deleted in self._closed_tasks():
-            closed_on = datetime.fromisoformat(task["closedDate"]).astimezone(self.reader.state.timezone).date()
+        group = str(self.reader.process["tasks"]["group_id"])
+        for task, is_deleted in _closed_tasks(self.reader.state, {group}, self.reader.past):
+            closed_on = _closed_on(task, self.reader.state)
             setter = int(task["createdBy"])
-            for executor in {int(person) for person in [task["responsibleId"], *(task.get("accomplices") or [])]}:
+            for executor in _executors(task):
                 if executor == setter or not all(self.reader.is_known(person) for person in (executor, setter)):
                     continue
                 occasion = (closed_on.replace(day=1), 0 if self.is_monthly else int(task["id"]), executor, setter)
@@ -286,20 +327,6 @@ class _ObligationTruth:
                 row = self._row(period, rater, ratee, task_id, tasks)
                 if not self.reader.is_swapped(row.rater_department_id, row.ratee_department_id, row.expected_on):
                     yield row
-
-    def _closed_tasks(self) -> Iterator[tuple[Record, bool]]:
-        """Completed tasks of the process's group, then those that were completed when they were seen last."""
-        state, group = self.reader.state, str(self.reader.process["tasks"]["group_id"])
-        gone = state.deleted_tasks
-        if self.reader.past is not None:
-            seen: dict[int, Record] = {}
-            for sighting in self.reader.past.sightings:
-                seen |= sighting.state.tasks
-            gone = {number: row for number, row in seen.items() if number not in state.tasks}
-        for rows, is_deleted in ((state.tasks, False), (gone, True)):
-            for task in rows.values():
-                if task.get("groupId") == group and task.get("status") == "5" and task.get("closedDate"):
-                    yield task, is_deleted
 
     def _row(self, period: date, rater: int, ratee: int, task_id: int, tasks: list[tuple[date, bool]]) -> ObligationRow:
         there = [closed_on for closed_on, is_deleted in tasks if not is_deleted]
@@ -317,7 +344,7 @@ class _ObligationTruth:
         if rating is None:
             if not there:
                 waiver = "task_deleted"
-            elif self.reader.has_left(rater, min(due_on, self.today)):
+            elif self.reader.has_left(rater, min(due_on, self.today), self.signs.get(rater, [])):
                 waiver = "left"
             elif len(there) < self.reader.process["tasks"].get("min_tasks", 1):
                 waiver = "below_minimum"
@@ -445,9 +472,18 @@ class _Past:
                 return version.department_id if self.department(version.department_id, day) else 0
         return 0
 
-    def has_left(self, user: int, day: date) -> bool:
-        """Whether somebody was known to have left by a day."""
-        return any(v.valid_from <= day < v.valid_to and not v.is_active for v in self.employees.get(user, ()))
+    def has_left(self, user: int, day: date, signs: list[date]) -> bool:
+        """Whether somebody was known to have left by a day.
+
+        Args:
+            user: who.
+            day: by when.
+            signs: days of their signs of life: until the last, nobody had left whom no run has seen at work.
+        """
+        for version in self.employees.get(user, ()):
+            if version.valid_from <= day < version.valid_to and not version.is_active:
+                return not version.is_inferred or all(sign < day for sign in signs if sign < version.valid_to)
+        return False
 
     def department(self, number: int, day: date) -> DepartmentVersion | None:
         """A department as it was on a day."""
@@ -652,11 +688,11 @@ class _ProcessTruth:
         departments = self.state.users[user]["UF_DEPARTMENT"]
         return int(departments[0]) if departments else 0
 
-    def has_left(self, user: int, day: date) -> bool:
-        """Whether somebody was known to have left by a day."""
+    def has_left(self, user: int, day: date, signs: list[date]) -> bool:
+        """Whether somebody was known to have left by a day: after the last sign of life, if no run saw them leave."""
         if self.past is not None:
-            return self.past.has_left(user, day)
-        return not self.state.users[user].get("ACTIVE", True)
+            return self.past.has_left(user, day, signs)
+        return not self.state.users[user].get("ACTIVE", True) and all(sign < day for sign in signs)
 
     # Scores
 

@@ -216,17 +216,32 @@ def test_tasks_that_vanish_in_masses_need_consent(office: Office, how: str) -> N
     office.settle()
     before = office.held()
     gone = office.closed(FEBRUARY)
-    assert len(gone) >= 10
     for number in gone:
         if how == "hide":
             office.admin.hidden_tasks.add(number)
         else:
             office.admin.delete_task(number)
-    with pytest.raises(MassDeletionError, match=rf"closed tasks .*\({len(gone)} of \d+\).*--accept-deletions"):
+    with pytest.raises(MassDeletionError, match=rf"\(workgroup 11: {len(gone)} of {len(gone)}\).*--accept-deletions"):
         office.read(FEBRUARY)
     assert office.held() == before
     office.read(FEBRUARY, accept_deletions=True)
     assert office.deleted() == set(gone)
+
+
+def test_a_workgroup_that_is_hidden_altogether_needs_consent_however_small_it_is(office: Office) -> None:
+    office.settle()
+    group = sorted({row[0] for row in office.held() if row[1] == 12})
+    for number in group[3:]:
+        office.admin.delete_task(number)
+    office.read(FEBRUARY, MARCH, accept_deletions=True)
+    before = office.held()
+    assert len({row[0] for row in before if not row[-1]}) > 10
+    office.admin.hidden_tasks.update(group[:3])
+    office.next_day()
+    months = office.look().months
+    with pytest.raises(MassDeletionError, match=r"\(workgroup 12: 3 of 3\)"):
+        office.read(*months)
+    assert office.held() == before
 
 
 def test_tasks_opened_again_in_masses_need_no_consent(office: Office) -> None:

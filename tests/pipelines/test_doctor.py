@@ -243,6 +243,20 @@ def test_every_damaged_snapshot_is_named(site: Site) -> None:
     assert "1 snapshots can be read" in said(found, "ok", "vault")
 
 
+def test_a_vault_of_an_earlier_version_is_told_and_one_of_an_unknown_version_is_a_failure(site: Site) -> None:
+    vault = site.settings.vault()
+    for period in ("2026-09", "2026-10"):
+        write_ratings(site, period, 1)
+    vault.write("raw", "2026-09", vault.read("raw", "2026-09").drop_columns(["task_title"]))
+    found = diagnose(site)
+    assert "Months 2026-09 were read by an earlier version" in said(found, "note", "vault months")
+    assert not said(found, "fail", "vault")
+    vault.write("raw", "2026-10", vault.read("raw", "2026-10").drop_columns(["reason"]))
+    found = diagnose(site)
+    assert said(found, "fail", "vault").count("The vault's raw was written by another version") == 1
+    assert "section 11 (Upgrade)" in said(found, "fail", "vault")
+
+
 def test_a_vault_that_others_may_enter_is_told_and_left_as_it_is(site: Site) -> None:
     write_ratings(site, "2026-10", 1)
     path = site.settings.vault_path

@@ -71,12 +71,18 @@ def test_months_are_judged_one_by_one() -> None:
     refuse_mass_deletion({MARCH: 1000, APRIL: 1000}, {MARCH: 150, APRIL: 150})
 
 
-@pytest.mark.parametrize(("known_tasks", "gone"), [(50, 10), (9, 9), (1000, 200), (10, 0), (0, 0)])
+@pytest.mark.parametrize(("known_tasks", "gone"), [(50, 10), (10, 9), (2, 2), (1, 1), (1000, 200), (10, 0), (0, 0)])
 def test_few_tasks_that_vanish_are_believed(known_tasks: int, gone: int) -> None:
-    refuse_lost_tasks(known_tasks, gone)
+    refuse_lost_tasks({11: known_tasks}, {11: gone})
 
 
-@pytest.mark.parametrize(("known_tasks", "gone"), [(49, 10), (10, 10), (1000, 201)])
+@pytest.mark.parametrize(("known_tasks", "gone"), [(49, 10), (10, 10), (1000, 201), (3, 3), (9, 9)])
 def test_too_many_tasks_that_vanish_are_refused(known_tasks: int, gone: int) -> None:
-    with pytest.raises(MassDeletionError, match=rf"\({gone} of {known_tasks}\).*--accept-deletions"):
-        refuse_lost_tasks(known_tasks, gone)
+    with pytest.raises(MassDeletionError, match=rf"\(workgroup 11: {gone} of {known_tasks}\).*--accept-deletions"):
+        refuse_lost_tasks({11: known_tasks}, {11: gone})
+
+
+def test_workgroups_are_judged_one_by_one() -> None:
+    with pytest.raises(MassDeletionError, match=r"\(workgroup 12: 48 of 48; workgroup 19: 10 of 40\)"):
+        refuse_lost_tasks({11: 245, 12: 48, 13: 9, 19: 40}, {11: 30, 12: 48, 13: 8, 19: 10})
+    refuse_lost_tasks({11: 60, 12: 60}, {11: 12, 12: 12})

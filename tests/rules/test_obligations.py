@@ -1,6 +1,6 @@
 """Who should have rated whom: judged by hand, by properties, and against the company that knows the truth."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import astuple
 from datetime import UTC, date, datetime, timedelta
 from random import Random
@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from assets.changes import task_groups
 from assets.obligations import OBLIGATION_COLUMNS, expectations
 from assets.rules.disclosure import PROFILES
 from assets.rules.obligations import FULFILLED, MISSED, NOT_FULFILLING, WAIVED, WAIVERS, Expectation, find_obligations
@@ -35,7 +36,7 @@ from sources.stand_in.truth import (
     sight,
 )
 
-SETTER, OTHER_SETTER, EXECUTOR, HELPER, LEAVER, MOVER, BOT = 20, 21, 30, 31, 32, 33, 900
+SETTER, OTHER_SETTER, EXECUTOR, HELPER, LEAVER, MOVER, GONE, RETURNED, BOT = 20, 21, 30, 31, 32, 33, 34, 35, 900
 ACCOUNTS, PRODUCTION, LOGISTICS = 2, 4, 6
 APRIL, MAY = date(2026, 4, 1), date(2026, 5, 1)
 TODAY = date(2026, 9, 1)
@@ -60,6 +61,7 @@ def person(
         "is_active": active,
         "valid_from": since,
         "valid_to": until,
+        "is_inferred": since == FIRST_DAY,
     }
 
 
@@ -74,6 +76,9 @@ COMPANY = Organisation(
             person(LEAVER, PRODUCTION, date(2026, 5, 5), active=False),
             person(MOVER, PRODUCTION, until=date(2026, 4, 20)),
             person(MOVER, LOGISTICS, date(2026, 4, 20)),
+            person(GONE, PRODUCTION, active=False),
+            person(RETURNED, PRODUCTION, until=date(2026, 6, 1), active=False),
+            person(RETURNED, PRODUCTION, date(2026, 6, 1)),
         ]
     ),
     Organisation.build({}, {ACCOUNTS: 1, PRODUCTION: 1, LOGISTICS: 1, 1: 0}).departments,
@@ -263,6 +268,42 @@ def test_who_has_left_when_a_rating_is_due_need_not_give_it(closed_on: date, tod
     assert (row["status"], row["waiver"]) == (WAIVED if waiver else MISSED, waiver)
 
 
+LAST_SIGNS: dict[str, Callable[[date], tuple[list[Record], list[Record]]]] = {
+    "a rating": lambda day: ([], [rating(rater_id=GONE, task_id=999, rated_on=day)]),
+    "a rating in another process": lambda day: ([], [monthly(rater_id=GONE, rated_on=day)]),
+    "a rating deleted since": lambda day: ([], [rating(rater_id=GONE, is_deleted=True, rated_on=day)]),
+    "a task": lambda day: ([task(9, executor_id=GONE, closed_on=day, group_id=77)], []),
+    "a task deleted since": lambda day: ([task(9, executor_id=GONE, closed_on=day, group_id=77, is_deleted=True)], []),
+}
+
+
+@pytest.mark.parametrize("sign", LAST_SIGNS)
+@pytest.mark.parametrize(("day", "waiver"), [(date(2026, 5, 7), "left"), (date(2026, 5, 8), "")])
+def test_who_was_dismissed_before_the_first_run_has_left_after_the_last_sign_of_life(
+    sign: str, day: date, waiver: str
+) -> None:
+    more_tasks, ratings = LAST_SIGNS[sign](day)
+    row = only([task(executor_id=GONE), *more_tasks], ratings)
+    assert (row["due_on"], row["waiver"]) == (date(2026, 5, 8), waiver)
+
+
+def test_what_was_missed_long_before_somebody_left_is_missed_whenever_the_first_run_was() -> None:
+    tasks = [task(1, executor_id=GONE, closed_on=date(2025, 12, 15)), task(2, executor_id=GONE, closed_on=MAY)]
+    rows = find(tasks, [rating(rater_id=GONE, task_id=999, rated_on=date(2026, 5, 20))])
+    assert [(row["status"], row["waiver"]) for row in rows] == [(MISSED, ""), (WAIVED, "left")]
+
+
+def test_what_somebody_does_after_coming_back_does_not_undo_that_they_had_left() -> None:
+    later = rating(rater_id=RETURNED, task_id=999, rated_on=date(2026, 7, 1))
+    assert only([task(executor_id=RETURNED)], [later])["waiver"] == "left"
+    assert only([task(executor_id=RETURNED, closed_on=MAY)], [later])["status"] == MISSED
+
+
+def test_who_was_seen_leaving_has_left_on_that_day_whatever_comes_later() -> None:
+    later = rating(rater_id=LEAVER, task_id=999, rated_on=date(2026, 7, 1))
+    assert only([task(executor_id=LEAVER)], [later])["waiver"] == "left"
+
+
 def test_the_first_waiver_that_fits_is_named() -> None:
     assert only([task(executor_id=LEAVER, group_id=12)])["waiver"] == "left"
     assert only([task(executor_id=LEAVER, group_id=12, is_deleted=True)])["waiver"] == "task_deleted"
@@ -276,7 +317,7 @@ def test_departments_are_those_of_the_day_of_closing() -> None:
 
 # --- properties ---------------------------------------------------------------------------------------------------
 
-PEOPLE = st.sampled_from([0, SETTER, OTHER_SETTER, EXECUTOR, HELPER, LEAVER, MOVER, BOT])
+PEOPLE = st.sampled_from([0, SETTER, OTHER_SETTER, EXECUTOR, HELPER, LEAVER, MOVER, GONE, RETURNED, BOT])
 ANY_TASK = st.builds(
     lambda number, group, day, setter, executor, deleted: task(
         number,
@@ -406,10 +447,10 @@ def assert_expected_as_the_oracle_does(
     Returns:
         Statuses and waivers met.
     """
-    tasks = tasks_seen(sightings).to_pandas()
-    tasks = tasks[tasks["period"] >= since]
-    ratings = pd.DataFrame([vars(row) for row in rating_truth(state, sightings=sightings)])
     terms = terms_of(state)
+    tasks = tasks_seen(sightings).to_pandas()
+    tasks = tasks[(tasks["period"] >= since) & tasks["group_id"].isin(task_groups(terms))]
+    ratings = pd.DataFrame([vars(row) for row in rating_truth(state, sightings=sightings)])
     found = find_obligations(
         tasks, ratings, expectations(terms), organisation_of(sightings), terms.freeze_day, sightings[-1].day
     )

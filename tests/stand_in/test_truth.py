@@ -415,6 +415,45 @@ def test_who_has_left_need_not_rate_and_deleted_tasks_come_first() -> None:
     assert (row.status, row.waiver, row.tasks) == ("waived", "task_deleted", 0)
 
 
+@pytest.mark.parametrize(
+    ("sign", "waiver"),
+    [("2026-05-07T12:00:00+03:00", "left"), ("2026-05-08T12:00:00+03:00", ""), ("2026-05-07T22:00:00+00:00", "")],
+)
+@pytest.mark.parametrize("what", ["a rating", "a deleted rating", "a task", "a deleted task"])
+def test_who_was_dismissed_before_any_run_had_left_after_the_last_sign_of_life(
+    what: str, sign: str, waiver: str
+) -> None:
+    state = portal(tasks={"group_id": 11})
+    state.tasks = {500: task()}
+    last = task(501, createdBy=str(EXECUTOR), closedDate=sign)
+    given = item(createdTime=sign, ufTask=999, updatedTime=sign)
+    if what == "a task":
+        state.tasks[501] = last
+    elif what == "a deleted task":
+        state.deleted_tasks[501] = last
+    elif what == "a rating":
+        state.processes[130].items[1] = given
+    else:
+        state.processes[130].deleted[1] = given
+    state.users[EXECUTOR]["ACTIVE"] = False
+    (row,) = obligation_truth(state, since=date(2026, 1, 1))
+    assert (row.due_on, row.waiver) == (date(2026, 5, 8), waiver)
+    if "deleted" not in what:
+        assert obligation_truth(state, sightings=[sight(state, state.now)], since=date(2026, 1, 1)) == [row]
+
+
+def test_who_was_seen_leaving_has_left_on_that_day_whatever_comes_later() -> None:
+    state = portal(item(createdTime="2026-05-20T12:00:00+03:00", ufTask=999), tasks={"group_id": 11})
+    state.tasks = {500: task()}
+    seen = [sight(state, datetime(2026, 5, 1, tzinfo=MOSCOW))]
+    state.users[EXECUTOR]["ACTIVE"] = False
+    seen.append(sight(state, datetime(2026, 5, 8, tzinfo=MOSCOW)))
+    (row,) = obligation_truth(state, sightings=seen, since=date(2026, 1, 1))
+    assert row.waiver == "left"
+    (row,) = obligation_truth(state, sightings=seen[1:], since=date(2026, 1, 1))
+    assert row.waiver == ""
+
+
 def test_only_a_task_that_a_run_has_seen_closed_counts_as_deleted() -> None:
     state = portal(tasks={"group_id": 11})
     state.tasks = {500: task(), 501: task(501, status="3", closedDate=None)}
