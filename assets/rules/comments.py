@@ -246,7 +246,10 @@ def judge(text: str, *, is_low: bool = True, title: str = "") -> Verdict:
     names_reason = _names_a_reason(comment)
     info = ("profanity",) if any(item.is_swearing for item in comment.spoken) else ()
     if not is_low:
-        return Verdict(OK, (*(("complaint_on_five",) if names_reason else ()), *info), comment.found.tags)
+        # Praise names the same things as complaints; only what it denies tells them apart.
+        denies = not comment.found.hits.isdisjoint({"не", *listed("denials")})
+        complains = names_reason and denies and not comment.has(GOOD)
+        return Verdict(OK, (*(("complaint_on_five",) if complains else ()), *info))
     code = _broken(comment, title, names_reason=names_reason)
     if not code:
         return Verdict(OK, info, comment.found.tags)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from assets.rules import comments
 from assets.rules.comments import INFO, OK, RULES, VIOLATION, WEAK, copy_pasted, judge, judge_all
+from sources.stand_in.phrases import PRAISE
 
 EXAMPLES = [
     ("empty", "\u200b\u00a0\u2060", "нет макета"),
@@ -176,6 +177,11 @@ def test_only_a_low_score_has_to_be_explained() -> None:
     assert judge("—", is_low=False).level == OK
     assert judge("нет макета", is_low=False).codes == ("complaint_on_five",)
     assert judge("Спасибо, всё отлично", is_low=False).codes == ()
+
+
+@pytest.mark.parametrize("text", PRAISE)
+def test_praise_beside_a_five_is_no_complaint(text: str) -> None:
+    assert judge(text, is_low=False).codes == ()
 
 
 def test_swearing_beside_a_reason_is_only_noted() -> None:
