@@ -109,8 +109,8 @@ def test_another_seed_makes_another_company(tiny: PortalState) -> None:
     [
         NOW,
         datetime(2026, 11, 1, 0, 30, tzinfo=MOSCOW),
-        datetime(2024, 2, 29, 23, 59, tzinfo=MOSCOW),
-        datetime(2026, 1, 9, 11, 0, tzinfo=MOSCOW),
+        pytest.param(datetime(2024, 2, 29, 23, 59, tzinfo=MOSCOW), marks=pytest.mark.slow),
+        pytest.param(datetime(2026, 1, 9, 11, 0, tzinfo=MOSCOW), marks=pytest.mark.slow),
     ],
 )
 def test_nothing_is_later_than_the_clock(scale: company.Scale, now: datetime) -> None:

@@ -15,6 +15,7 @@ def ratings(state: PortalState) -> int:
     return sum(len(process.items) for process in state.processes.values())
 
 
+@pytest.mark.slow
 def test_the_load_has_more_people_and_more_work_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
     demo = company.generate(1, "demo", NOW)
     monkeypatch.setattr(company, "LOAD_PEOPLE", 2)
