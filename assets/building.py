@@ -47,6 +47,7 @@ def build(
     stage: str,
     specs: Iterable[dg.AssetSpec],
     fills: Mapping[tuple[str, str], Fill],
+    first: Callable[[Session], None] | None = None,
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Builds the copies of a stage's tables in the order of `specs`, and notes how long each took.
 
@@ -56,9 +57,12 @@ def build(
         stage: name of the stage.
         specs: its tables.
         fills: what fills the copy of a table; the others are filled by their transform alone.
+        first: what comes before any of them.
     """
     results, seconds = [], {}
     with warehouse.session(stage) as db:
+        if first:
+            first(db)
         for entry in specs:
             database, name = entry.key.path
             target = table(database, name)

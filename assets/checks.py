@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from assets.crm import read_months
 from assets.guard import guarded
+from assets.hidden import published_rows, read_released
 from assets.marts import MART_SPECS
 from assets.release import RELEASED_COLUMNS, RELEASED_OBLIGATION_COLUMNS
 from assets.rules.policy import MODES
@@ -37,6 +38,9 @@ class AuditFailedError(Exception):
 
 
 BANDS = ("1-3", "4-6", "7-9", "10+")
+_STEPS = [f"{quarters / 4:.2f}" for quarters in range(10, 20)]
+SCORE_BANDS = [*_STEPS[1:-1], *(f"<= {step}" for step in _STEPS), ">= 4.75"]
+"""Between the lowest clamp of any profile and the top, in steps of 0.25."""
 
 
 @dataclass(frozen=True)
@@ -82,28 +86,59 @@ def _true(name: str, column: str) -> Rule:
 
 _SCOPE_IS_OPEN = _one_of("scope_is_open", "scope", ["open"])
 
+_LEDGER_AGREES = _true("ledger_holds_as_many_hidden_rows", "ledger_agrees")
+
+
+def _in_ledger(cut: str, where: str = "scope = 'hidden'") -> str:
+    """Whether the ledger holds as many published rows of a cut as its table does."""
+    return (
+        f"(SELECT count() FROM stg.ops_release WHERE cut = '{cut}' AND isNull(withdrawn_at)) "  # noqa: S608 - ours
+        f"= countIf({where}) OVER () AS ledger_agrees"
+    )
+
+
 FACT_SELECT = """
-    process_key, rating_id, rater_key, score, exclusion_code, mode, comment_level,
+    process_key, rating_id, score, exclusion_code, mode,
+    mode IN ('open', 'named_to_hr') AS is_named,
+    -- A pseudonymous row has no identity of its own: its place stands for one.
+    if(is_named, toInt64(rating_id), -1 - toInt64(rowNumberInAllBlocks())) AS identity,
+    if(is_named, comment_level, 'ok') AS level,
     is_counted = (exclusion_code = '') AS counted_agrees,
     is_five = ifNull(score = 5, false) AS five_agrees,
     period = toStartOfMonth(period) AS period_is_month,
     (exclusion_code IN ('no_score', 'score_range')) = isNull(score) AS score_agrees,
     ratee_id = 0 OR ratee_sk != 0 AS ratee_is_known,
     process_key IN (SELECT process_key FROM stg.dwh_dim_process) AS process_is_known,
-    policy_version IN (SELECT policy_version FROM stg.dwh_dim_policy) AS policy_is_known,
+    policy_version IN (SELECT policy_version FROM stg.dwh_dim_policy) OR (NOT is_named AND policy_version = '')
+        AS policy_is_known,
     reason_code = '' OR reason_code IN (SELECT reason_code FROM stg.dwh_dim_reason) AS reason_is_known,
     hasAll((SELECT groupArray(rule_code) FROM stg.dwh_dim_rule),
         arrayFilter(code -> code != '', splitByChar(',', comment_rules))) AS rules_are_known,
     NOT has({months:Array(UInt32)}, toYYYYMM(period)) OR (process_key, rating_id, mode) IN
-        (SELECT process_key, rating_id, mode FROM stg.released_rating) AS is_released
+        (SELECT process_key, rating_id, mode FROM stg.released_rating)
+        OR (mode, process_key, period, rater_department_id, ratee_department_id, rater_key, score) IN
+        (SELECT 'pseudonymous', process_key, period, rater_department_id, ratee_department_id, pseudonym,
+            toNullable(score) FROM stg.released_pseudonym) AS is_released
 """
 """`months` are the touched ones: what the vault has forgotten stays published and is in no input."""
 
+PSEUDONYMOUS_SELECT = """,
+    mode != 'pseudonymous' OR (rating_id = 0 AND isNull(rated_on) AND ratee_id = 0 AND ratee_sk = 0 AND task_id = 0
+        AND comment = '' AND comment_level = '' AND comment_rules = '' AND ruleset_version = '' AND reason_code = ''
+        AND policy_version = '' AND match(rater_key, '^[0-9a-f]{32}$')) AS is_anonymous,
+    mode != 'pseudonymous' OR (process_key, period, rater_department_id, ratee_department_id) NOT IN
+        (SELECT process_key, period, rater_department_id, ratee_department_id FROM stg.dwh_fct_rating
+        WHERE mode = 'pseudonymous' GROUP BY ALL HAVING uniqExact(rater_key) < 10) AS has_enough_raters,
+    mode != 'pseudonymous' OR rater_key NOT IN
+        (SELECT rater_key FROM stg.dwh_fct_rating WHERE mode = 'pseudonymous'
+        GROUP BY rater_key HAVING uniqExact(rater_department_id, period) > 1) AS pseudonym_has_one_scope
+"""
+
 FACT_RULES = (
-    _unique("rating_stands_once", "process_key", "rating_id"),
+    _unique("rating_stands_once", "process_key", "identity"),
     _between("score_is_between_1_and_5", "score", 1, 5),
     _one_of("exclusion_code_is_known", "exclusion_code", ["", *EXCLUSION_CODES]),
-    _one_of("comment_level_is_known", "comment_level", ["ok", "weak", "violation"]),
+    _one_of("comment_level_is_known", "level", ["ok", "weak", "violation"]),
     _true("counted_means_no_exclusion", "counted_agrees"),
     _true("five_means_score_5", "five_agrees"),
     _true("period_is_first_of_month", "period_is_month"),
@@ -140,6 +175,16 @@ OBLIGATION_SELECT = """
         (SELECT 'open', process_key, rating_id FROM stg.hr_fct_rating WHERE mode != 'open') AS is_as_open_as_its_rating
 """
 
+BLOCK_SELECT = """
+    ratee_id, process_key, block_from, rater_band, score_band,
+    rater_band != '1-3' OR (block_from, block_to) IN
+        (SELECT window_from, window_to FROM stg.ops_release WHERE cut = 'rating_block' AND profile = 'small_company')
+        AS has_enough_raters,
+    block_from <= block_to AND block_to <= block_from + INTERVAL 5 MONTH AS is_short,
+    block_from > lagInFrame(block_to, 1, toDate(0)) OVER (PARTITION BY ratee_id, process_key ORDER BY block_from
+        ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS stands_apart,
+"""
+
 PAIR = ("scope", "period_from", "process_key", "rater_department_id", "ratee_department_id")
 
 SUITES = {
@@ -168,7 +213,15 @@ SUITES = {
         ),
     ),
     ("dwh", "fct_rating"): Suite(
-        table("dwh", "fct_rating"), FACT_SELECT, (*FACT_RULES, _one_of("mode_is_open", "mode", ["open"]))
+        table("dwh", "fct_rating"),
+        FACT_SELECT + PSEUDONYMOUS_SELECT,
+        (
+            *FACT_RULES,
+            _one_of("mode_is_open_or_pseudonymous", "mode", ["open", "pseudonymous"]),
+            _true("pseudonymous_rows_show_nothing_but_scores", "is_anonymous"),
+            _true("pseudonymous_cells_hold_at_least_10_raters", "has_enough_raters"),
+            _true("pseudonym_holds_for_one_department_and_month", "pseudonym_has_one_scope"),
+        ),
     ),
     ("hr", "fct_rating"): Suite(
         table("hr", "fct_rating"), FACT_SELECT, (*FACT_RULES, _one_of("mode_is_named", "mode", ["open", "named_to_hr"]))
@@ -212,6 +265,9 @@ SUITES = {
     ("mart", "department_pair"): Suite(
         table("mart", "department_pair"),
         "scope, period_from, process_key, rater_department_id, ratee_department_id, rater_band, mean_score, "
+        f"{_in_ledger('department_pair')}, "
+        "scope = 'open' OR abs(mean_score * 10 - round(mean_score * 10)) < 0.000001 AS is_rounded, "
+        "scope = 'open' OR period_to = period_from + INTERVAL 2 MONTH AS is_a_quarter, "
         "scope = 'open' OR (isNull(ratings) AND isNull(share_of_fives) AND isNull(coverage) "
         "AND isNull(explained_share) AND isNull(mean_score_all) AND isNull(share_of_fives_all) "
         "AND isNull(unexplained_share) AND rater_band != '1-3') AS hides_counts",
@@ -220,49 +276,92 @@ SUITES = {
             _between("mean_score_is_between_1_and_5", "mean_score", 1, 5),
             _one_of("rater_band_is_known", "rater_band", BANDS),
             _true("hidden_rows_show_no_counts", "hides_counts"),
+            _true("hidden_means_are_rounded_to_0_1", "is_rounded"),
+            _true("hidden_windows_are_quarters", "is_a_quarter"),
+            _LEDGER_AGREES,
         ),
     ),
     ("mart", "rating_block"): Suite(
         table("mart", "rating_block"),
-        "ratee_id, process_key, block_from, rater_band",
+        BLOCK_SELECT + _in_ledger("rating_block", "true"),
         (
             _unique("block_stands_once", "ratee_id", "process_key", "block_from"),
             _one_of("rater_band_is_known", "rater_band", BANDS),
+            _one_of("score_band_is_known", "score_band", SCORE_BANDS),
+            _true("three_raters_only_in_small_companies", "has_enough_raters"),
+            _true("block_is_no_longer_than_6_months", "is_short"),
+            _true("blocks_of_a_ratee_never_overlap", "stands_apart"),
+            _LEDGER_AGREES,
         ),
     ),
     ("mart", "coverage"): Suite(
         table("mart", "coverage"),
         "scope, period_from, process_key, rater_department_id, ratee_department_id, "
+        f"{_in_ledger('coverage')}, "
         "ifNull(coverage BETWEEN 0 AND 1, true) AND ifNull(timeliness BETWEEN 0 AND 1, true) AS are_shares, "
-        "expected = fulfilled + missed + waived_left + waived_below_minimum + waived_task_deleted AS adds_up",
+        "scope = 'hidden' OR expected = fulfilled + missed + waived_left + waived_below_minimum + waived_task_deleted "
+        "AS adds_up, "
+        "scope = 'open' OR (isNull(expected) AND isNull(fulfilled) AND isNull(missed) AND isNull(waived_left) "
+        "AND isNull(waived_below_minimum) AND isNull(waived_task_deleted) AND isNull(timeliness)) AS hides_counts, "
+        "scope = 'open' OR abs(coverage * 20 - round(coverage * 20)) < 0.000001 AS is_rounded",
         (
             _unique("pair_stands_once", *PAIR),
             _true("coverage_and_timeliness_are_shares", "are_shares"),
             _true("every_expected_rating_has_its_status", "adds_up"),
+            _true("hidden_rows_show_no_counts", "hides_counts"),
+            _true("hidden_coverage_is_rounded_to_0_05", "is_rounded"),
+            _LEDGER_AGREES,
         ),
     ),
     ("mart", "reason"): Suite(
         table("mart", "reason"),
         "scope, period_from, process_key, rater_department_id, ratee_department_id, reason_code, "
-        "abs(sum(form_weight + auto_weight) OVER (PARTITION BY scope, period_from, process_key, rater_department_id, "
-        "ratee_department_id) - low_ratings) < 0.001 AS weights_add_up",
+        f"{_in_ledger('reason')}, "
+        "scope = 'hidden' OR abs(sum(form_weight + auto_weight) OVER (PARTITION BY scope, period_from, process_key, "
+        "rater_department_id, ratee_department_id) - low_ratings) < 0.001 AS weights_add_up, "
+        "scope = 'open' OR (isNull(form_weight) AND isNull(auto_weight) AND isNull(weight) AND isNull(low_ratings) "
+        "AND process_key = '*' AND rater_department_id = 0) AS hides_counts, "
+        "scope = 'open' OR (share BETWEEN 0.1 AND 1 AND abs(share * 10 - round(share * 10)) < 0.000001) AS is_rounded",
         (
             _unique("reason_stands_once", *PAIR, "reason_code"),
             _true("weights_add_up_to_ratings", "weights_add_up"),
+            _true("hidden_rows_show_no_counts", "hides_counts"),
+            _true("hidden_shares_are_rounded_to_0_1", "is_rounded"),
+            _LEDGER_AGREES,
         ),
     ),
     ("mart", "rule_violation"): Suite(
         table("mart", "rule_violation"),
         "scope, period_from, process_key, rater_department_id, rule_code, severity, "
-        "severity = 'info' OR ratings <= low_ratings AS is_a_share",
+        f"{_in_ledger('rule_violation')}, "
+        "scope = 'hidden' OR severity = 'info' OR ratings <= low_ratings AS is_a_share, "
+        "scope = 'open' OR (isNull(ratings) AND isNull(low_ratings) AND process_key = '*' AND severity != 'info') "
+        "AS hides_counts, "
+        "scope = 'open' OR (share BETWEEN 0.1 AND 1 AND abs(share * 10 - round(share * 10)) < 0.000001) AS is_rounded",
         (
             _unique("rule_stands_once", "scope", "period_from", "process_key", "rater_department_id", "rule_code"),
             _one_of("severity_is_known", "severity", ["violation", "weak", "info"]),
             _true("only_lowered_scores_break_rules", "is_a_share"),
+            _true("hidden_rows_show_no_counts", "hides_counts"),
+            _true("hidden_shares_are_rounded_to_0_1", "is_rounded"),
+            _LEDGER_AGREES,
         ),
     ),
     ("mart", "comment_queue"): Suite(table("mart", "comment_queue"), "scope", (_SCOPE_IS_OPEN,)),
-    ("mart", "comment_feed"): Suite(table("mart", "comment_feed"), "scope", (_SCOPE_IS_OPEN,)),
+    ("mart", "comment_feed"): Suite(
+        table("mart", "comment_feed"),
+        f"{_in_ledger('comment_feed')}, "
+        "scope = 'open' OR (period_from = toDate(0) AND period_to = toDate(0) AND isNull(rater_department_id) "
+        "AND isNull(rater_department) AND isNull(ratee) AND isNull(rater) AND isNull(rated_on) AND isNull(score) "
+        "AND isNull(comment_level) AND isNull(comment_rules) AND isNull(reason_code)) AS is_text_only, "
+        "scope = 'open' OR countIf(scope = 'hidden') OVER (PARTITION BY process_key, ratee_department_id) >= 3 "
+        "AS is_pooled",
+        (
+            _true("hidden_comments_are_text_only", "is_text_only"),
+            _true("hidden_comments_come_in_pools", "is_pooled"),
+            _LEDGER_AGREES,
+        ),
+    ),
 }
 
 ROWS_ADD_UP = "no_released_row_is_lost"
@@ -379,6 +478,8 @@ def _released_and_staged(suite: Suite, db: Session, vault: Vault) -> dict[str, i
     if target.database == "dwh":
         rows = rows.filter(pc.equal(rows["mode"], "open"))
     released_rows = len(rows)
+    if target.full_name == "dwh.fct_rating":
+        released_rows += len(published_rows(read_released(vault)))
     if target.name == "bridge_rating_reason":
         tagged = rows.filter(pc.not_equal(rows["reason_codes"], ""))
         released_rows = len(tagged) + (pc.sum(pc.count_substring(tagged["reason_codes"], ",")).as_py() or 0)

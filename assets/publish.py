@@ -18,6 +18,7 @@ from assets.guard import guarded
 from assets.marts import marts
 from assets.periods import MONTHS, ONE_RUN, key_of, months_asked, months_back, period_of
 from assets.ratings import CHECKED_COLUMNS
+from assets.rules.pseudonyms import key_expires
 from assets.star import STAR
 from assets.terms import Terms
 from sources.bitrix24 import Bitrix24
@@ -93,7 +94,7 @@ def load_run(
     group_name="ops",
     owners=OWNERS,
     kinds={"python"},
-    description="The vault without the months that are past their retention; what was published of them stays.",
+    description="The vault without months and pseudonym keys past their time; what was published of them stays.",
     partitions_def=MONTHS,
     backfill_policy=ONE_RUN,
 )
@@ -101,8 +102,9 @@ def load_run(
 def retention(
     portal: dg.ResourceParam[Bitrix24], vault: dg.ResourceParam[Vault], terms: dg.ResourceParam[Terms]
 ) -> dg.MaterializeResult[None]:
-    """Destroys months past their retention, after everything of them is published."""
+    """Destroys pseudonym keys and months past their time, after everything of them is published."""
     today = portal.now.date()
+    _destroy_pseudonym_keys(vault, terms, today)
     kept = set(months_back(today, terms.retention_months))
     expired = [period for period in map(period_of, vault.held()) if period < min(kept)]
     for period in expired:
@@ -110,6 +112,15 @@ def retention(
     if expired:
         logger.info("vault: destroyed %s to %s: past %d months", expired[0], expired[-1], terms.retention_months)
     return dg.MaterializeResult(metadata={"months_destroyed": len(expired), "months_held": len(vault.held())})
+
+
+def _destroy_pseudonym_keys(vault: Vault, terms: Terms, today: date) -> None:
+    """Destroys the keys of pseudonyms three months after their month was frozen: nobody can tie them to people then."""
+    expired = [key for key in vault.pseudonym_keys() if today >= key_expires(period_of(key), terms.freeze_day)]
+    for key in expired:
+        vault.destroy_pseudonym_key(key)
+    if expired:
+        logger.info("vault: destroyed the pseudonym keys of %s", ", ".join(expired))
 
 
 def _holds_ratings(target: PublishedTable) -> bool:

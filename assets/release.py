@@ -1,10 +1,9 @@
-"""Checked ratings and policy to what may leave the vault: rows, ratee blocks, department pairs.
+"""Checked ratings and policy to rows that may leave the vault by name, and to the mode of every rating.
 
-Belongs here: applying `rules.policy` and `rules.disclosure`, and laying the result down in the vault dataset
-`released`. Does not belong here: thresholds, or what was published before (the marts ask the ledger).
+Belongs here: applying `rules.policy`, refusing a policy that is looser for the past, laying the result down in the
+vault datasets `released*` and `judged*`. Does not belong here: what is published of hidden ratings (`hidden.py`).
 
-Whatever this asset does not write into `released*` can never reach the warehouse: the steps after it read nothing
-else.
+Rows by name reach the warehouse from `released*` alone.
 """
 
 import hashlib
@@ -13,23 +12,24 @@ from collections.abc import Sequence
 from datetime import date
 
 import dagster as dg
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from assets.changes import coverage
 from assets.crm import EVENT_SCHEMA, OWNERS, read_months, sightings
 from assets.guard import guarded
 from assets.obligations import EXPECTED, OBLIGATION_COLUMNS, obligation
 from assets.periods import MONTHS, ONE_RUN
 from assets.ratings import CHECKED_COLUMNS, checked, organisation, write_months
-from assets.rules.disclosure import complete_quarters, department_pairs, quarter_end, ratee_blocks
 from assets.rules.events import publishable
+from assets.rules.hidden import viewers
 from assets.rules.organisation import Organisation
-from assets.rules.policy import NAMED_MODES, PolicyBook
-from assets.rules.structure import copies_among, freeze_date
+from assets.rules.policy import NAMED_MODES, PolicyBook, PolicyEntry
+from assets.rules.structure import copies_among
 from assets.terms import Terms
 from sources.bitrix24 import Bitrix24
-from sources.vault import CURRENT, Vault
+from sources.vault import CURRENT, Vault, notes
 
 logger = logging.getLogger(__name__)
 
@@ -100,35 +100,30 @@ RELEASED_EVENT_COLUMNS = pa.schema(
 )
 """The vault dataset `released_event`: what was observed of released ratings."""
 
-BLOCK_COLUMNS = pa.schema(
-    [
-        ("ratee_id", pa.int64()),
-        ("process_key", pa.string()),
-        ("block_from", pa.date32()),
-        ("block_to", pa.date32()),
-        ("rater_band", pa.string()),
-        ("score_band", pa.string()),
-    ]
-)
-PAIR_COLUMNS = pa.schema(
+JUDGED_COLUMNS = pa.schema(
     [
         ("process_key", pa.string()),
-        ("rater_department_id", pa.int64()),
-        ("ratee_department_id", pa.int64()),
-        ("period_from", pa.date32()),
-        ("period_to", pa.date32()),
-        ("rater_band", pa.string()),
-        ("mean_score", pa.float64()),
+        ("rating_id", pa.int64()),
+        ("period", pa.date32()),
+        ("mode", pa.string()),
+        ("was_open", pa.bool_()),
+        ("is_viewer", pa.bool_()),
     ]
 )
-WINDOW_COLUMNS = pa.schema(
+"""The vault dataset `judged`: the mode of every rating. was_open: it was shown by name to everybody at some time.
+is_viewer: its rater reads the dashboards of the ratee's department.
+
+`judged_obligation` has the columns of `released_obligation`, for expected ratings of all modes."""
+POLICY_COLUMNS = pa.schema(
     [
-        ("cut", pa.string()),
-        ("process_key", pa.string()),
-        ("window_from", pa.date32()),
-        ("window_to", pa.date32()),
+        ("process", pa.string()),
+        ("rater_department", pa.string()),
+        ("ratee_department", pa.string()),
+        ("valid_from", pa.date32()),
+        ("mode", pa.string()),
     ]
 )
+"""The vault dataset `policy`: the lines in force at the last run; its day is in the notes."""
 MODE_COLUMNS = pa.schema([("period", pa.date32()), ("mode", pa.string()), ("ratings", pa.int64())])
 
 
@@ -138,7 +133,7 @@ MODE_COLUMNS = pa.schema([("period", pa.date32()), ("mode", pa.string()), ("rati
     group_name="release",
     owners=OWNERS,
     kinds={"python"},
-    description="What the policy lets out: rows of modes open and named_to_hr, hidden blocks and pairs; encrypted.",
+    description="The mode of every rating, and rows of modes open and named_to_hr as they may leave; encrypted.",
     partitions_def=MONTHS,
     backfill_policy=ONE_RUN,
 )
@@ -146,54 +141,37 @@ MODE_COLUMNS = pa.schema([("period", pa.date32()), ("mode", pa.string()), ("rati
 def released(
     portal: dg.ResourceParam[Bitrix24], vault: dg.ResourceParam[Vault], terms: dg.ResourceParam[Terms]
 ) -> dg.MaterializeResult[None]:
-    """Gives every rating its mode and keeps only what its mode lets out."""
+    """Gives every rating its mode and lays apart what its mode lets out by name."""
     today = portal.now.date()
     keys = vault.periods("checked")
     ratings = read_months(vault, "checked", keys, CHECKED_COLUMNS).to_pandas()
     company = organisation(vault)
     days = sightings(vault)
+    _refuse_loosened(vault, terms, ratings, company, days)
     mode, version = terms.policy.resolve_people(ratings, company, days, today)
     ratings = ratings.assign(mode=mode, policy_version=version)
+    judged = ratings.assign(
+        was_open=_were_open(vault, terms, ratings, company, days, today),
+        is_viewer=viewers(ratings, company.departments),
+    )
+    write_months(vault, "judged", keys, judged, JUDGED_COLUMNS)
     rows = _named(ratings)
     write_months(vault, "released", keys, rows, RELEASED_COLUMNS)
-    expected = _obligations_with_modes(vault, terms, ratings, company, days, today)
-    expected = expected[expected["mode"].isin(list(NAMED_MODES))]
-    write_months(
-        vault, "released_obligation", vault.periods("obligation"), expected, RELEASED_OBLIGATION_COLUMNS, order=EXPECTED
-    )
+    everything = _obligations_with_modes(vault, terms, ratings, company, days, today)
+    expected = everything[everything["mode"].isin(list(NAMED_MODES))]
+    for dataset, obligations in (("judged_obligation", everything), ("released_obligation", expected)):
+        write_months(
+            vault, dataset, vault.periods("obligation"), obligations, RELEASED_OBLIGATION_COLUMNS, order=EXPECTED
+        )
     events = _events_with_modes(vault, terms, company, days, today)
     _write(vault, "released_event", publishable(events, rows), RELEASED_EVENT_COLUMNS)
-
-    blocks, pairs, windows = [], [], []
-    closed = frozen_months(vault, terms.freeze_day)
-    for process in terms.processes:
-        own = ratings[ratings["process_key"].eq(process.key).to_numpy(dtype=bool)]
-        frozen = closed.get(process.key, set())
-        quarters = complete_quarters(frozen)
-        blocks.append(ratee_blocks(own, frozen, terms.profile))
-        pairs.append(department_pairs(own, frozen, quarters))
-        # Windows without a rating too: one that arrives after the freeze must not make a row appear.
-        windows += [("rating_block", process.key, month, month) for month in sorted(frozen)]
-        windows += [("department_pair", process.key, start, quarter_end(start)) for start in sorted(quarters)]
-    block_rows, pair_rows = _concat(blocks, BLOCK_COLUMNS), _concat(pairs, PAIR_COLUMNS)
-    vault.write("released_block", CURRENT, block_rows)
-    vault.write("released_pair", CURRENT, pair_rows)
-    _write(vault, "released_window", pd.DataFrame(windows, columns=WINDOW_COLUMNS.names), WINDOW_COLUMNS)
     counts = ratings.groupby(["period", "mode"]).size().rename("ratings").reset_index()
     _write(vault, "released_mode", counts, MODE_COLUMNS)
-    logger.info(
-        "release: %d of %d ratings as rows, %d ratee blocks and %d department pairs may be published",
-        len(rows),
-        len(ratings),
-        len(block_rows),
-        len(pair_rows),
-    )
+    logger.info("release: %d of %d ratings as rows", len(rows), len(ratings))
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(rows),
             "obligations": len(expected),
-            "ratee_blocks": len(block_rows),
-            "department_pairs": len(pair_rows),
             "policy": policy_digest(terms.policy),
             **{f"mode/{name}": int(count) for name, count in ratings["mode"].value_counts().items()},
         }
@@ -205,6 +183,42 @@ def _named(ratings: pd.DataFrame) -> pd.DataFrame:
     named = ratings[ratings["mode"].isin(list(NAMED_MODES))]
     is_open = named["mode"].eq("open").to_numpy(dtype=bool)
     return pd.concat([copies_among(named[is_open]), copies_among(named)[~is_open]])
+
+
+def _refuse_loosened(
+    vault: Vault, terms: Terms, ratings: pd.DataFrame, company: Organisation, days: Sequence[date]
+) -> None:
+    """Compares the policy with the one in force at the last run."""
+    if not vault.has("policy", CURRENT):
+        return
+    known = vault.read("policy", CURRENT)
+    before = PolicyBook(tuple(PolicyEntry.model_validate(row) for row in known.to_pylist()))
+    terms.policy.refuse_loosened(before, date.fromisoformat(notes(known)["day"]), ratings, company, days)
+
+
+def note_policy(vault: Vault, policy: PolicyBook, today: date) -> None:
+    """Notes the policy in force, so that the next run can tell whether it was loosened for the days up to now."""
+    rows = [
+        {name: value if name == "valid_from" else str(value) for name, value in entry.model_dump().items()}
+        for entry in policy.entries
+    ]
+    vault.write("policy", CURRENT, pa.Table.from_pylist(rows, POLICY_COLUMNS), {"day": today.isoformat()})
+
+
+def _were_open(
+    vault: Vault, terms: Terms, ratings: pd.DataFrame, company: Organisation, days: Sequence[date], today: date
+) -> npt.NDArray[np.bool_]:
+    """Which ratings were ever shown by name to everybody: by the policy of their own day, or by that of an earlier run.
+
+    Whoever saw them knows them, so they cannot hide others.
+    """
+    own_day, _ = terms.policy.resolve_people(ratings, company, days, today, with_today=False)
+    before = read_months(vault, "judged", vault.periods("judged"), JUDGED_COLUMNS).to_pandas()
+    shown = before[before["was_open"].to_numpy(dtype=bool) | before["mode"].eq("open").to_numpy(dtype=bool)]
+    identity = ["process_key", "rating_id"]
+    was_shown = pd.MultiIndex.from_frame(ratings[identity]).isin(pd.MultiIndex.from_frame(shown[identity]))
+    result: npt.NDArray[np.bool_] = was_shown | own_day.eq("open").to_numpy(dtype=bool)
+    return result
 
 
 def _obligations_with_modes(
@@ -232,22 +246,9 @@ def _events_with_modes(
     return events
 
 
-def frozen_months(vault: Vault, freeze_day: int) -> dict[str, set[date]]:
-    """Months of each process that were read in full after they were closed: only those may enter hidden cuts."""
-    frozen: dict[str, set[date]] = {}
-    for (process, period), read_on in coverage(vault).items():
-        if read_on >= freeze_date(period, freeze_day):
-            frozen.setdefault(process, set()).add(period)
-    return frozen
-
-
 def policy_digest(policy: PolicyBook) -> str:
     """Digest of the whole policy, stamped on released hidden rows."""
     return hashlib.sha256(" ".join(sorted(entry.version for entry in policy.entries)).encode()).hexdigest()[:12]
-
-
-def _concat(parts: list[pd.DataFrame], columns: pa.Schema) -> pa.Table:
-    return pa.concat_tables([columns.empty_table(), *(_table(part, columns) for part in parts)])
 
 
 def _table(rows: pd.DataFrame, columns: pa.Schema) -> pa.Table:

@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 from assets.building import build, spec
 from assets.crm import OWNERS, people, read_months
 from assets.guard import guarded
+from assets.hidden import hidden, published_rows, read_released
 from assets.periods import MONTHS, ONE_RUN, months_asked, period_of, yyyymm
-from assets.release import RELEASED_COLUMNS, RELEASED_OBLIGATION_COLUMNS, released
+from assets.release import RELEASED_COLUMNS, RELEASED_OBLIGATION_COLUMNS
 from assets.rules import comments, reasons
 from assets.terms import Terms
 from sources.bitrix24 import Bitrix24
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 @dg.asset(
     key=["stg", "inputs"],
-    deps=[released, people],
+    deps=[hidden, people],
     group_name="warehouse",
     owners=OWNERS,
     kinds={"clickhouse"},
@@ -58,6 +59,7 @@ def inputs(
         for target in PUBLISHED:
             more = stale if target == OBLIGATIONS else []
             db.stage(target, [*yyyymm(written[source_of(target)]), *more])
+        db.lay_down("released_pseudonym", published_rows(read_released(vault)))
         db.lay_down("released_event", vault.read("released_event", CURRENT).replace_schema_metadata(None))
         db.lay_down("employee_version", vault.read("employees", CURRENT).replace_schema_metadata(None))
         db.lay_down("department_version", vault.read("departments", CURRENT).replace_schema_metadata(None))
@@ -195,7 +197,7 @@ def _fill_rules(db: Session, target: PublishedTable) -> None:
 
 
 FACT_SPECS = (
-    spec("dwh", "fct_rating", "Ratings the policy shows as rows, without hidden ones.", DIMENSION_SPECS),
+    spec("dwh", "fct_rating", "Ratings the policy shows as rows: open ones, and pseudonymous scores.", DIMENSION_SPECS),
     spec("dwh", "bridge_rating_reason", "Reasons of open ratings, each with its weight.", DIMENSION_SPECS),
     spec("hr", "fct_rating", "Ratings in mode open or named_to_hr, named; for HR only.", DIMENSION_SPECS),
     spec("hr", "fct_obligation", "Ratings that closed tasks make expect, named; for HR only.", DIMENSION_SPECS),

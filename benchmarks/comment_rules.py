@@ -40,7 +40,7 @@ def per_second(work: Callable[[Labelled], object], rows: list[Labelled]) -> floa
 
 def main() -> None:
     """Prints both figures and their ratio."""
-    files = [Path(name) for name in sys.argv[1:]] or sorted(DATA.glob("*.tsv"))
+    files = [Path(name) for name in sys.argv[1:]] or sorted(DATA.glob("comments_*.tsv"))
     rows = [row for file in files for row in read_labelled(file)]
     morph = MorphAnalyzer()
     ours = per_second(lambda row: judge(row.text, is_low=row.is_low, title=row.task_title), rows)

@@ -34,6 +34,8 @@ app.add_typer(vault_app, name="vault")
 app.add_typer(portal_app, name="portal")
 app.add_typer(warehouse_app, name="warehouse")
 app.add_typer(rules_app, name="rules")
+redact_app = typer.Typer(no_args_is_help=True, help="The redaction of comments: measure it.")
+app.add_typer(redact_app, name="redact")
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Configuration file (default: estafeta.yaml).")]
 MONTH = r"^20\d\d-(0[1-9]|1[0-2])$"
@@ -69,6 +71,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
     from assets.rules.deletions import MassDeletionError
     from assets.rules.lexicon import LexiconError
     from assets.rules.policy import PolicyError
+    from assets.rules.redaction import RedactionError
     from pipelines.evaluation import LabelledFileError
     from pipelines.lock import RunBusyError
     from pipelines.running import NothingToReadError, StorageError
@@ -90,6 +93,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
         NothingToReadError,
         PolicyError,
         PortalError,
+        RedactionError,
         RenamedProcessError,
         RunBusyError,
         StorageError,
@@ -172,6 +176,30 @@ def doctor(config: ConfigOption = None) -> None:
     for state, what, sentence in found.lines:
         console.print(f"{marks[state]} [bold]{what}[/bold]: {escape(sentence)}", soft_wrap=True)
     if not found.healthy:
+        raise typer.Exit(1)
+
+
+@app.command()
+def audit(
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list of results and nothing else.")] = False,
+    seeds: Annotated[int, typer.Option(min=1, help="Made-up companies pooled with the demo's.")] = 2,
+) -> None:
+    """Attack what is published: can anybody tell who gave a hidden rating, or which?"""
+    from rich.console import Console
+
+    from pipelines.audit.suite import attack, show
+
+    report = attack(_settings(config), seeds, lambda what: print(what, file=sys.stderr))
+    for sentence in report.left_out:
+        print(f"left out: {sentence}", file=sys.stderr)
+    if report.inside is not None:
+        print(f"{report.inside:.1%} of hidden ratings of closed months are inside released cuts", file=sys.stderr)
+    if as_json:
+        typer.echo(json.dumps(report.listed()))
+    else:
+        show(Console(), report)
+    if not report.passed:
         raise typer.Exit(1)
 
 
@@ -309,6 +337,27 @@ def rules_evaluate(
 
     rows = read_labelled(file)
     typer.echo(json.dumps(evaluate(rows) | {"comments_per_second": comments_per_second(rows) if rows else None}))
+
+
+@redact_app.command("evaluate")
+def redact_evaluate(
+    file: Annotated[Path, typer.Argument(help="Comments, one a line, identifiers marked {X|text}.")],
+    employees: Annotated[
+        Path, typer.Option("--employees", help="Tab-separated: id surname name patronymic sex login.")
+    ],
+    config: ConfigOption = None,  # noqa: ARG001 - every command takes it
+) -> None:
+    """Measure the redaction on marked comments; prints one JSON object."""
+    from assets.rules import ner
+    from assets.rules.redaction import Redactor
+    from pipelines.redaction_evaluation import comments_per_second, evaluate, read_employees, read_marked
+
+    rows = read_marked(file)
+    net = ner.load()
+    redactor = Redactor(read_employees(employees), ner=net)
+    figures = evaluate(rows, redactor)
+    figures |= {"comments_per_second": comments_per_second(rows, redactor), "ner": "on" if net else "off"}
+    typer.echo(json.dumps(figures))
 
 
 @rules_app.command("suggest")

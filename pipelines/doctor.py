@@ -76,7 +76,8 @@ def _configuration(settings: Settings, found: Findings, today: date) -> None:
     profile = PROFILES[release.profile]
     found.ok(
         "release",
-        f"Profile {release.profile}: a ratee's figure needs {profile.k} raters, its lowest band is {profile.low}; "
+        f"Profile {release.profile}: a ratee's figure needs {profile.k} raters, "
+        f"its lowest band is {profile.low(profile.k)}; "
         f"months close on day {release.freeze_day}.",
     )
     for process in processes:

@@ -7,8 +7,13 @@ Every period has a random data key of its own, wrapped by the key file. Nothing 
 a period's wrapped key destroys every copy of its files, those in backups of the vault's datasets included. A wrapped
 key is bound to its period and a file to its dataset and period: neither can be swapped for another.
 
-    <vault>/keys/2026-01         nonce + wrapped data key
-    <vault>/raw/2026-01.arrow    nonce + AES-256-GCM of an Arrow stream
+A period's pseudonym key makes the pseudonyms of its published rows. It dies before its period does and is never made
+twice, so what is left of a destroyed one is a tombstone, which outlives the period.
+
+    <vault>/keys/2026-01                       nonce + wrapped data key
+    <vault>/raw/2026-01.arrow                  nonce + AES-256-GCM of an Arrow stream
+    <vault>/pseudonym_key/2026-01              nonce + AES-256-GCM of a pseudonym key
+    <vault>/pseudonym_key/2026-01.destroyed    empty: there was a key once
 """
 
 from __future__ import annotations
@@ -44,6 +49,10 @@ class KeyFileError(VaultError):
 
 class WrongKeyError(VaultError):
     """The key file is a key, but not this vault's."""
+
+
+class DestroyedKeyError(VaultError):
+    """A period's pseudonym key was destroyed, as planned or with its period."""
 
 
 class VaultKey:
@@ -152,6 +161,8 @@ class Vault:
         for file in self._path.glob("*/*.arrow"):
             if not (self._path / "keys" / file.stem).exists():
                 file.unlink(missing_ok=True)
+        for tombstone in self._path.glob("pseudonym_key/*.destroyed"):
+            tombstone.with_suffix("").unlink(missing_ok=True)
 
     def write(self, dataset: str, period: str, table: pa.Table, notes: Mapping[str, str] | None = None) -> None:
         """Replaces one snapshot atomically.
@@ -166,11 +177,8 @@ class Vault:
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, noted.schema) as writer:
             writer.write_table(noted)
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        sealed = self._cipher(period, make=True).encrypt(
-            nonce, sink.getvalue().to_pybytes(), _file_label(dataset, period)
-        )
-        self._replace(self._file(dataset, period), nonce + sealed)
+        content = sink.getvalue().to_pybytes()
+        self._replace(self._file(dataset, period), self._seal(period, content, _file_label(dataset, period)))
 
     def read(self, dataset: str, period: str) -> pa.Table:
         """Reads one snapshot; its notes are the schema's metadata (see `notes`).
@@ -186,11 +194,7 @@ class Vault:
             sealed = None
         if sealed is None:
             raise VaultError(f"The vault has no {dataset} of {period}: run that period first.")
-        opened: bytes | None = None
-        with contextlib.suppress(InvalidTag, ValueError):
-            opened = self._cipher(period).decrypt(
-                sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _file_label(dataset, period)
-            )
+        opened = self._open(period, sealed, _file_label(dataset, period))
         if opened is None:
             mend = "restore the vault from its backup" if period == CURRENT else f"delete it and run {period} again"
             raise VaultError(f"The vault file {dataset}/{file.name} was cut or changed: {mend}.")
@@ -214,24 +218,100 @@ class Vault:
     def forget(self, period: str) -> int:
         """Destroys a period: its wrapped key first, so that no copy of its files can be opened again.
 
+        The pseudonym key goes even before: once nothing else is left of a period, nobody would ask to destroy that.
+
         Returns:
-            How many files were deleted, the key included.
+            How many files were deleted, the keys included.
 
         Raises:
             VaultError: no such period.
         """
-        if not _PERIOD.fullmatch(period):
-            raise VaultError(f"{period} is no period: write it as 2026-01.")
+        _check(period)
         files = [
             file for file in (self._path / "keys" / period, *self._path.glob(f"*/{period}.arrow")) if file.exists()
         ]
-        if not files:
+        destroyed = self.destroy_pseudonym_key(period)
+        if not files and not destroyed:
             raise VaultError(f"The vault holds nothing of {period}.")
         for file in files:
             file.unlink()
             _sync(file.parent)
         self._data_keys.pop(period, None)
-        return len(files)
+        return len(files) + destroyed
+
+    def pseudonym_key(self, period: str, *, make: bool = False) -> bytes:
+        """The key of a period's pseudonyms: random bytes, the same until it is destroyed.
+
+        Args:
+            period: "YYYY-MM".
+            make: whether to make one where there never was any.
+
+        Returns:
+            32 bytes; they must not reach a message, a log or the warehouse.
+
+        Raises:
+            DestroyedKeyError: it was destroyed.
+            VaultError: there never was any, or its file was cut or changed.
+            WrongKeyError: the key file is not this vault's.
+        """
+        _check(period)
+        file = self._pseudonym_key(period)
+        if _tombstone(file).exists():
+            raise DestroyedKeyError(
+                f"The vault's pseudonym key of {period} was destroyed: its rows cannot get pseudonyms any more."
+            )
+        label = _file_label("pseudonym_key", period)
+        if file.exists():
+            opened = self._open(period, file.read_bytes(), label)
+            if opened is None:
+                raise VaultError(
+                    f"The vault file pseudonym_key/{period} was cut or changed: restore the vault from its backup."
+                )
+            return opened
+        if not make:
+            raise VaultError(f"The vault has no pseudonym key of {period}: no rows of that month got pseudonyms.")
+        secret = secrets.token_bytes(KEY_BYTES)
+        self._replace(file, self._seal(period, secret, label))
+        return secret
+
+    def destroy_pseudonym_key(self, period: str) -> bool:
+        """Destroys a period's pseudonym key: its pseudonyms can be tied to nobody any more, by nobody.
+
+        The tombstone comes first: a key restored from a backup stays refused.
+
+        Returns:
+            Whether there was one to destroy.
+
+        Raises:
+            VaultError: no such period, or the vault cannot be written.
+        """
+        _check(period)
+        file = self._pseudonym_key(period)
+        if not file.exists():
+            return False
+        self._replace(_tombstone(file), b"")
+        file.unlink()
+        _sync(file.parent)
+        return True
+
+    def pseudonym_keys(self) -> list[str]:
+        """Periods that have a pseudonym key, oldest first."""
+        stems = (file.name for file in self._path.glob("pseudonym_key/*"))
+        return sorted(stem for stem in stems if _PERIOD.fullmatch(stem))
+
+    def _pseudonym_key(self, period: str) -> Path:
+        return self._path / "pseudonym_key" / period
+
+    def _seal(self, period: str, content: bytes, label: bytes) -> bytes:
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + self._cipher(period, make=True).encrypt(nonce, content, label)
+
+    def _open(self, period: str, sealed: bytes, label: bytes) -> bytes | None:
+        """What was sealed; None if it was cut, changed or swapped."""
+        cipher = self._cipher(period)
+        with contextlib.suppress(InvalidTag, ValueError):
+            return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], label)
+        return None
 
     def _file(self, dataset: str, period: str) -> Path:
         return self._path / dataset / f"{period}.arrow"
@@ -272,6 +352,15 @@ class Vault:
 def notes(table: pa.Table) -> dict[str, str]:
     """What was noted when the snapshot was written."""
     return {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+
+
+def _check(period: str) -> None:
+    if not _PERIOD.fullmatch(period):
+        raise VaultError(f"{period} is no period: write it as 2026-01.")
+
+
+def _tombstone(file: Path) -> Path:
+    return file.with_name(f"{file.name}.destroyed")
 
 
 def _key_label(period: str) -> bytes:

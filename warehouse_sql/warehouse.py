@@ -54,8 +54,7 @@ class PublishedTable:
     Attributes:
         database: where it stands.
         name: its name; `<database>/<name>` is the asset and, if SQL builds it, the transform file.
-        rebuilt: which part of it a run writes anew: "whole", "periods" (touched months), "open" (the open scope) or
-            "nothing" (rows are only ever added).
+        rebuilt: which part of it a run writes anew: "whole" or "periods" (touched months).
     """
 
     database: str
@@ -86,15 +85,16 @@ PUBLISHED = (
     PublishedTable("hr", "fct_rating", "periods"),
     PublishedTable("hr", "fct_obligation", "periods"),
     PublishedTable("hr", "fct_rating_event", "periods"),
-    PublishedTable("mart", "coverage", "open"),
-    PublishedTable("mart", "department_pair", "open"),
-    PublishedTable("mart", "reason", "open"),
-    PublishedTable("mart", "rule_violation", "open"),
-    PublishedTable("mart", "comment_queue", "open"),
-    PublishedTable("mart", "comment_feed", "open"),
-    PublishedTable("mart", "rating_block", "nothing"),
-    PublishedTable("ops", "release", "nothing"),
-    PublishedTable("ops", "release_window", "nothing"),
+    PublishedTable("mart", "coverage", "whole"),
+    PublishedTable("mart", "department_pair", "whole"),
+    PublishedTable("mart", "reason", "whole"),
+    PublishedTable("mart", "rule_violation", "whole"),
+    PublishedTable("mart", "comment_queue", "whole"),
+    PublishedTable("mart", "comment_feed", "whole"),
+    PublishedTable("mart", "rating_block", "whole"),
+    PublishedTable("mart", "user_access", "whole"),
+    PublishedTable("ops", "release", "whole"),
+    PublishedTable("ops", "release_window", "whole"),
 )
 """In the order of the swap: dimensions, facts, marts, and last the ledger of what the marts now show."""
 
@@ -102,6 +102,7 @@ INPUTS = (
     "released_rating",
     "released_obligation",
     "released_event",
+    "released_pseudonym",
     "employee_version",
     "department_version",
     "run_step",
@@ -324,7 +325,7 @@ class Session:
             "WHERE active AND database = {database:String} AND table = {name:String} ORDER BY partition_id",
             {"database": target.database, "name": target.name},
         )
-        replaced = {"periods": {str(month) for month in months}, "open": {"open"}, "nothing": set()}[target.rebuilt]
+        replaced = {str(month) for month in months}
         for part in parts:
             if part["partition"] not in replaced:
                 self.command(

@@ -5,9 +5,9 @@ lets out (`disclosure.py`, `assets/release.py`).
 
 The most specific entry (fewest "*") wins; of entries with the same three keys the latest one valid on the day the
 rating was made; no entry means `aggregate`. A rating keeps the stricter of its own day's mode and today's, so that
-a looser line that begins today never opens what was given before it. (A line that is backdated does: its valid_from
-is a statement about the past that this module has no memory to doubt.) A department that is not known takes the
-strictest mode of the process.
+a looser line that begins today never opens what was given before it. A line that is backdated would: so the policy in
+force at the last run is remembered, and one that is looser for the days up to then is refused. A department that is
+not known takes the strictest mode of the process.
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ NAMED_MODES = frozenset({"open", "named_to_hr"})
 
 class PolicyError(Exception):
     """The policy contradicts itself; the message names the entries."""
+
+
+class PolicyLoosenedError(PolicyError):
+    """The policy opens what was given under a promise; the message names the line and counts the ratings."""
 
 
 class PolicyEntry(BaseModel):
@@ -113,7 +117,13 @@ class PolicyBook:
         return cls(tuple(entries))
 
     def resolve_people(
-        self, ratings: pd.DataFrame, organisation: Organisation, sightings: Sequence[date], today: date
+        self,
+        ratings: pd.DataFrame,
+        organisation: Organisation,
+        sightings: Sequence[date],
+        today: date,
+        *,
+        with_today: bool = True,
     ) -> tuple[pd.Series[str], pd.Series[str]]:
         """Finds mode and policy version of every rating from its people.
 
@@ -125,6 +135,7 @@ class PolicyBook:
             organisation: people and departments.
             sightings: days on which a run saw people, oldest first.
             today: the portal's day.
+            with_today: whether the mode is the stricter of its own day's and today's; else its own day's alone.
 
         Returns:
             (mode, policy_version), one value per row.
@@ -135,9 +146,10 @@ class PolicyBook:
         )
         after = np.searchsorted(runs, day.to_numpy().astype("datetime64[s]"), side="right").clip(max=len(runs) - 1)
         seen_after = np.maximum(runs[after], day.to_numpy().astype("datetime64[s]"))
-        mode, version = self._resolve_on(day, ratings, organisation, today)
+        judged_on = today if with_today else None
+        mode, version = self._resolve_on(day, ratings, organisation, judged_on)
         for moment in (day - pd.Timedelta(days=1), pd.Series(seen_after, index=ratings.index)):
-            other_mode, other_version = self._resolve_on(moment, ratings, organisation, today)
+            other_mode, other_version = self._resolve_on(moment, ratings, organisation, judged_on)
             is_stricter = other_mode.map(MODES.index).gt(mode.map(MODES.index))
             mode, version = mode.where(~is_stricter, other_mode), version.where(~is_stricter, other_version)
         return mode, version
@@ -179,7 +191,7 @@ class PolicyBook:
         return mode.where(~is_stricter, of_rating), version.where(~is_stricter, line)
 
     def _resolve_on(
-        self, days: pd.Series[Any], ratings: pd.DataFrame, organisation: Organisation, today: date
+        self, days: pd.Series[Any], ratings: pd.DataFrame, organisation: Organisation, today: date | None
     ) -> tuple[pd.Series[str], pd.Series[str]]:
         """Mode and version of every rating if its people had been where they were on another day."""
         cases = pd.DataFrame(
@@ -194,7 +206,7 @@ class PolicyBook:
         return self.resolve(cases, organisation, today)
 
     def resolve(
-        self, ratings: pd.DataFrame, organisation: Organisation, today: date
+        self, ratings: pd.DataFrame, organisation: Organisation, today: date | None
     ) -> tuple[pd.Series[str], pd.Series[str]]:
         """Finds mode and policy version of every rating from its departments.
 
@@ -202,7 +214,7 @@ class PolicyBook:
             ratings: columns process_key, rater_department_id, ratee_department_id, rated_on, and optionally tree_on:
                 the day of the department tree, else rated_on.
             organisation: the department trees of all days.
-            today: the portal's day.
+            today: the portal's day; None to look at the ratings' own days alone.
 
         Returns:
             (mode, policy_version), one value per row.
@@ -242,6 +254,51 @@ class PolicyBook:
             pd.Series(versions[number] if len(number) else [], index=ratings.index, dtype="str"),
         )
 
+    def refuse_loosened(
+        self,
+        before: PolicyBook,
+        until: date,
+        ratings: pd.DataFrame,
+        organisation: Organisation,
+        sightings: Sequence[date],
+    ) -> None:
+        """Fails when this policy is looser for the past than the one before.
+
+        Looked at are the day on which each rating was given, and the day up to which the policy before was in force:
+        a line that had hidden older ratings too must not be taken back either.
+
+        Args:
+            before: the policy in force at the last run.
+            until: the day of that run.
+            ratings: ratings held; columns process_key, rater_id, ratee_id, rated_on.
+            organisation: people and departments.
+            sightings: days on which a run saw people, oldest first.
+
+        Raises:
+            PolicyLoosenedError: naming the line that lets most of these ratings out.
+        """
+        held = ratings[[day <= until for day in ratings["rated_on"]]].reset_index(drop=True)
+        if before.entries == self.entries or held.empty:
+            return
+        opened: dict[str, set[int]] = {}
+        for moment in (held, held.assign(rated_on=until)):
+            was, _ = _ForgivingBook(before.entries).resolve_people(
+                moment, organisation, sightings, until, with_today=False
+            )
+            is_now, line = self.resolve_people(moment, organisation, sightings, until, with_today=False)
+            looser = is_now.map(MODES.index).lt(was.map(MODES.index)).to_numpy(dtype=bool)
+            for row in np.flatnonzero(looser):
+                opened.setdefault(str(line[row]), set()).add(int(row))
+        if not opened:
+            return
+        worst = max(opened, key=lambda version: (len(opened[version]), version))
+        entry = next((str(entry) for entry in self.entries if entry.version == worst), "the default (aggregate)")
+        raise PolicyLoosenedError(
+            f"The policy is looser than it was up to {until} for {len(set().union(*opened.values()))} ratings given by "
+            f"then, most of them by {entry}: people rated under the stricter promise. Put the old lines back and give "
+            f"the new one a valid_from after {until}; nothing was published."
+        )
+
     def rows(self) -> list[dict[str, object]]:
         """The policy as dimension rows; the default stands as a row of its own."""
         default = {
@@ -272,12 +329,14 @@ class PolicyBook:
         day: date | None,
         tree: Mapping[int, frozenset[int]],
         organisation: Organisation,
-        today: date,
+        today: date | None,
     ) -> tuple[Mode, str]:
         """Mode and version of one case: a rating made on `day` (None: before any entry), seen today."""
         if rater not in tree or ratee not in tree:
             return self._strictest(process, day)
         then = self._on(process, rater, ratee, day, tree)
+        if today is None:
+            return then
         now = self._on(process, rater, ratee, today, organisation.last_tree)
         return now if MODES.index(now[0]) > MODES.index(then[0]) else then
 
@@ -316,6 +375,21 @@ class PolicyBook:
         ):
             verdicts.append((DEFAULT_MODE, DEFAULT_VERSION))
         return max(verdicts, key=lambda verdict: MODES.index(verdict[0]))
+
+
+class _ForgivingBook(PolicyBook):
+    """A policy of the past: lines that met in no rating then may do so in a tree that has changed since.
+
+    Such a contradiction is no error, and keeps nothing hidden.
+    """
+
+    def _on(
+        self, process: str, rater: int, ratee: int, day: date | None, lineage: Mapping[int, frozenset[int]]
+    ) -> tuple[Mode, str]:
+        try:
+            return super()._on(process, rater, ratee, day, lineage)
+        except PolicyError:
+            return MODES[0], DEFAULT_VERSION
 
 
 def _surely_meet(one: PolicyEntry, other: PolicyEntry) -> bool:

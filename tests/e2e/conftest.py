@@ -27,7 +27,7 @@ from warehouse_sql.warehouse import Session, Warehouse
 NOW = datetime(2026, 11, 20, 15, 0, tzinfo=MOSCOW)
 
 
-LONGEST = ("test_year", "[demo", "test_leaks", "test_warehouse_over_http")
+LONGEST = ("test_year", "test_facts_equal", "test_leaks", "test_warehouse_over_http", "test_swap")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

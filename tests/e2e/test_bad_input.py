@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pandas as pd
 import pytest
 import yaml
 
+from pipelines import running
 from pipelines.cli import main
 from tests.e2e.conftest import Site
 from warehouse_sql.engine import FolderLock
@@ -202,7 +204,11 @@ def test_forgetting_a_month_destroys_its_snapshots_and_leaves_published_rows(
 
 
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    """Runs the command line in this process; its exit status and stderr."""
+    """Runs the command line in this process with Dagster's storage in memory; its exit status and stderr.
+
+    That a run keeps its records on disk is seen by the tests that start the command line.
+    """
+    monkeypatch.setattr(running, "_instance", lambda _: dg.DagsterInstance.ephemeral())
     monkeypatch.setattr(sys, "argv", ["estafeta", *arguments])
     with pytest.raises(SystemExit) as leave:
         main()

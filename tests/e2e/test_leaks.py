@@ -131,7 +131,8 @@ def test_hidden_ratings_stay_in_the_vault(
     assert len(hidden) > 1000
     assert len(shown) > 1000
 
-    needles = _needles(site, hidden, shown)
+    pooled = site.rows("SELECT comment FROM mart.comment_feed WHERE scope = 'hidden'")["comment"].tolist()
+    needles = _needles(site, hidden, shown, pooled)
     assert len(needles) > 3000
     search = Search(needles)
 
@@ -168,6 +169,8 @@ def test_people_stand_only_in_dimensions_and_in_rows_that_may_name_them(
         "mart.comment_queue": {"ratee", "rater", "comment"},
         # A ratee block names whom it is about, never who rated.
         "mart.rating_block": {"ratee_id"},
+        # Heads.
+        "mart.user_access": {"user_id"},
     }
     for table, frame in _all_tables(site).items():
         for column in frame.columns:
@@ -202,13 +205,16 @@ def test_hidden_blocks_and_pairs_rest_on_enough_people(
         ]
     )
     hidden = rows[rows["mode"] != "open"]
-    blocks = site.rows("SELECT ratee_id, process_key, toString(block_from) AS block_from FROM mart.rating_block")
+    blocks = site.rows(
+        "SELECT ratee_id, process_key, toString(block_from) AS block_from, toString(block_to) AS block_to "
+        "FROM mart.rating_block"
+    )
     assert len(blocks) > 50
     for block in blocks.itertuples():
         cell = hidden[
             (hidden["ratee_id"] == block.ratee_id)
             & (hidden["process_key"] == block.process_key)
-            & (hidden["month"] == pd.Timestamp(str(block.block_from)))
+            & hidden["month"].between(pd.Timestamp(str(block.block_from)), pd.Timestamp(str(block.block_to)))
             & (hidden["mode"] != "department_only")
         ]
         assert cell["rater_id"].nunique() >= 4
@@ -229,12 +235,13 @@ def test_hidden_blocks_and_pairs_rest_on_enough_people(
         assert cell["ratee_id"].nunique() >= 2
 
 
-def _needles(site: Site, hidden: list[TruthRow], shown: list[TruthRow]) -> set[bytes]:
+def _needles(site: Site, hidden: list[TruthRow], shown: list[TruthRow], pooled: list[str]) -> set[bytes]:
     """What identifies a hidden rating: its comment with an identifier, its own id, its task's id and title.
 
-    An id or text that a shown rating has too says nothing; ids repeat between processes.
+    An id or text that a shown rating has too says nothing; ids repeat between processes. Nor does a comment that stands
+    in a pool as it was written: there was nobody in it.
     """
-    comments = "\n".join(row.comment for row in shown)
+    comments = "\n".join([*(row.comment for row in shown), *pooled])
     known = {str(row.rating_id) for row in shown} | {str(row.task_id) for row in shown}
     # An open comment may name another task by its number.
     known |= set(re.findall(r"\d{9}", comments))

@@ -195,7 +195,7 @@ def test_a_violation_names_no_reasons_and_an_explanation_does() -> None:
     assert judge("нет макета").reasons == ("materials",)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(st.text(st.characters(), max_size=300), st.booleans(), st.text(max_size=40))
 @example("\ud800", True, "\udfff")
 @example("\u202eтен", True, "")

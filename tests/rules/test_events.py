@@ -121,7 +121,7 @@ def test_observing_the_same_reading_twice_tells_nothing_new() -> None:
 changes = st.sampled_from([{}, {"score": 5}, {"comment": "иначе"}, {"is_deleted": True}, {"rater_id": 9}])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(changes, min_size=1, max_size=8))
 def test_the_log_alternates_and_ends_where_the_rating_stands(steps: list[dict[str, Any]]) -> None:
     log = watch(*((BEFORE_FREEZE, [rating(**step)]) for step in steps))

@@ -151,7 +151,7 @@ def test_the_tree_is_that_of_the_day_and_the_last_one_remembers_what_is_gone() -
 states = st.lists(st.one_of(st.none(), st.tuples(st.integers(0, 2), st.booleans())), min_size=1, max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(states, st.lists(st.integers(0, 2), min_size=8, max_size=8))
 def test_versions_never_overlap_and_the_last_sighting_is_the_current_one(
     sightings: list[tuple[int, bool] | None], steps: list[int]

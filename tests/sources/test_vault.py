@@ -13,6 +13,7 @@ import pytest
 from sources.vault import (
     CURRENT,
     KEY_BYTES,
+    DestroyedKeyError,
     KeyFileError,
     Vault,
     VaultError,
@@ -364,6 +365,149 @@ def test_what_is_no_period_cannot_be_forgotten(vault: Vault, period: str) -> Non
 def test_forgetting_what_is_not_there_says_so(vault: Vault) -> None:
     with pytest.raises(VaultError, match="holds nothing of 2026-01"):
         vault.forget(JANUARY)
+
+
+# --- pseudonym keys -----------------------------------------------------------------------------------------------
+
+
+def test_a_pseudonym_key_is_random_and_the_same_for_every_process(
+    vault: Vault, open_vault: Callable[[], Vault]
+) -> None:
+    keys = {period: vault.pseudonym_key(period, make=True) for period in (JANUARY, FEBRUARY)}
+    assert [len(key) for key in keys.values()] == [KEY_BYTES, KEY_BYTES]
+    assert keys[JANUARY] != keys[FEBRUARY]
+    for period, key in keys.items():
+        assert open_vault().pseudonym_key(period) == open_vault().pseudonym_key(period, make=True) == key
+    assert vault.pseudonym_keys() == [JANUARY, FEBRUARY]
+
+
+def test_a_pseudonym_key_that_was_never_made_says_so_and_is_not_made_by_asking(vault: Vault, folder: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(VaultError, match="no pseudonym key of 2026-01") as refusal:
+            vault.pseudonym_key(JANUARY)
+        assert not isinstance(refusal.value, DestroyedKeyError)
+    assert list(folder.rglob("*2026*")) == []
+    assert vault.destroy_pseudonym_key(JANUARY) is False
+    assert len(vault.pseudonym_key(JANUARY, make=True)) == KEY_BYTES
+
+
+def test_a_destroyed_pseudonym_key_is_refused_by_name_and_never_made_again(
+    vault: Vault, open_vault: Callable[[], Vault]
+) -> None:
+    other = vault.pseudonym_key(FEBRUARY, make=True)
+    vault.pseudonym_key(JANUARY, make=True)
+    assert [vault.destroy_pseudonym_key(JANUARY), vault.destroy_pseudonym_key(JANUARY)] == [True, False]
+    for opened in (vault, open_vault()):
+        for make in (False, True):
+            with pytest.raises(DestroyedKeyError, match="pseudonym key of 2026-01 was destroyed"):
+                opened.pseudonym_key(JANUARY, make=make)
+    assert open_vault().pseudonym_keys() == [FEBRUARY]
+    assert open_vault().pseudonym_key(FEBRUARY) == other
+
+
+def test_a_pseudonym_key_from_a_backup_stays_destroyed(
+    vault: Vault, open_vault: Callable[[], Vault], folder: Path
+) -> None:
+    vault.write("raw", JANUARY, TABLE)
+    vault.pseudonym_key(JANUARY, make=True)
+    file = folder / "pseudonym_key" / JANUARY
+    backup = file.read_bytes()
+    vault.destroy_pseudonym_key(JANUARY)
+    file.write_bytes(backup)
+    with pytest.raises(DestroyedKeyError):
+        open_vault().pseudonym_key(JANUARY)
+    vault.clean()
+    assert not file.exists()
+    assert vault.read("raw", JANUARY).equals(TABLE)
+
+
+def test_a_forgotten_period_takes_its_pseudonym_key_along_and_leaves_the_tombstone(
+    vault: Vault, open_vault: Callable[[], Vault], folder: Path
+) -> None:
+    vault.write("raw", JANUARY, TABLE)
+    vault.pseudonym_key(JANUARY, make=True)
+    backup = (folder / "pseudonym_key" / JANUARY).read_bytes()
+    assert vault.forget(JANUARY) == 3
+    assert [path.name for path in folder.rglob("*") if JANUARY in path.name] == [f"{JANUARY}.destroyed"]
+    assert vault.held() == []
+    with pytest.raises(VaultError, match="holds nothing"):
+        vault.forget(JANUARY)
+    vault.write("raw", JANUARY, numbers(1))
+    with pytest.raises(DestroyedKeyError):
+        open_vault().pseudonym_key(JANUARY, make=True)
+    # Whoever removes the tombstone too has noise: the data key that sealed it is gone.
+    (folder / "pseudonym_key" / f"{JANUARY}.destroyed").unlink()
+    (folder / "pseudonym_key" / JANUARY).write_bytes(backup)
+    with pytest.raises(VaultError, match="cut or changed"):
+        open_vault().pseudonym_key(JANUARY)
+
+
+def test_a_killed_destruction_has_destroyed(vault: Vault, open_vault: Callable[[], Vault], folder: Path) -> None:
+    vault.pseudonym_key(JANUARY, make=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "unlink", killed_after(0, Path.unlink))
+        with pytest.raises(KeyboardInterrupt):
+            vault.destroy_pseudonym_key(JANUARY)
+    with pytest.raises(DestroyedKeyError):
+        open_vault().pseudonym_key(JANUARY, make=True)
+    open_vault().clean()
+    assert not (folder / "pseudonym_key" / JANUARY).exists()
+
+
+@pytest.mark.parametrize("size", [0, 5, 12, 59])
+def test_a_cut_pseudonym_key_is_noticed(vault: Vault, folder: Path, size: int) -> None:
+    vault.pseudonym_key(JANUARY, make=True)
+    file = folder / "pseudonym_key" / JANUARY
+    file.write_bytes(file.read_bytes()[:size])
+    for make in (False, True):
+        with pytest.raises(VaultError, match="pseudonym_key/2026-01 was cut or changed"):
+            vault.pseudonym_key(JANUARY, make=make)
+
+
+def test_pseudonym_keys_cannot_be_swapped_between_periods_or_for_a_snapshot(vault: Vault, folder: Path) -> None:
+    for period in (JANUARY, FEBRUARY):
+        vault.pseudonym_key(period, make=True)
+        vault.write("raw", period, TABLE)
+    swap(folder / "pseudonym_key" / JANUARY, folder / "pseudonym_key" / FEBRUARY)
+    with pytest.raises(VaultError, match="cut or changed"):
+        vault.pseudonym_key(JANUARY)
+    swap(folder / "pseudonym_key" / JANUARY, folder / "raw" / f"{FEBRUARY}.arrow")
+    with pytest.raises(VaultError, match="cut or changed"):
+        vault.pseudonym_key(FEBRUARY)
+    with pytest.raises(VaultError, match="cut or changed"):
+        vault.read("raw", FEBRUARY)
+
+
+def test_another_key_file_opens_no_pseudonym_key_and_makes_none(vault: Vault, folder: Path, tmp_path: Path) -> None:
+    vault.pseudonym_key(JANUARY, make=True)
+    vault.write("raw", FEBRUARY, TABLE)
+    VaultKey.create(tmp_path / "other")
+    stranger = Vault(folder, VaultKey.load(tmp_path / "other"))
+    for period in (JANUARY, FEBRUARY):
+        with pytest.raises(WrongKeyError, match=period):
+            stranger.pseudonym_key(period, make=True)
+
+
+def test_a_pseudonym_key_lies_in_no_file_and_shows_in_no_message(vault: Vault, folder: Path) -> None:
+    secret = vault.pseudonym_key(JANUARY, make=True)
+    content = b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
+    assert secret not in content
+    assert secret.hex().encode() not in content
+    assert mode(folder / "pseudonym_key" / JANUARY) == 0o600
+    vault.destroy_pseudonym_key(JANUARY)
+    with pytest.raises(DestroyedKeyError) as refusal:
+        vault.pseudonym_key(JANUARY)
+    for shown in (repr(vault), str(refusal.value), repr(refusal.value)):
+        assert secret.hex() not in shown
+        assert repr(secret)[2:-1] not in shown
+
+
+@pytest.mark.parametrize("period", ["2026-13", "", "current", "../keys/2026-01"])
+def test_what_is_no_period_has_no_pseudonym_key(vault: Vault, period: str) -> None:
+    with pytest.raises(VaultError, match="is no period"):
+        vault.pseudonym_key(period, make=True)
+    with pytest.raises(VaultError, match="is no period"):
+        vault.destroy_pseudonym_key(period)
 
 
 # --- interrupted and impossible writes ----------------------------------------------------------------------------

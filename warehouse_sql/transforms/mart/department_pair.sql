@@ -2,7 +2,7 @@
 -- Grain: month x rater department x ratee department x process with at least one rating, counted or unexplained.
 -- Source: stg.dwh_fct_rating, stg.dwh_dim_department (last names), stg.dwh_dim_process (comment threshold),
 -- stg.mart_coverage.
--- Partition: scope; hidden rows are released separately and never rebuilt. Read by: department heads.
+-- Partition: scope. Read by: department heads.
 WITH department AS
 (
     SELECT department_id, argMax(name, valid_from) AS name

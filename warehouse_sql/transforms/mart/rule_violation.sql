@@ -45,7 +45,9 @@ SELECT
     any(rule.title) AS title,
     any(rule.hint) AS hint,
     count() AS ratings,
-    any(lowered.low_ratings) AS low_ratings
+    any(lowered.low_ratings) AS low_ratings,
+    -- What is only worth a note may stand at scores that are not lowered.
+    if(any(rule.severity) = 'info', NULL, ratings / nullIf(low_ratings, 0)) AS share
 FROM fitting
 INNER JOIN lowered USING (period, process_key, rater_department_id)
 LEFT JOIN stg.dwh_dim_rule AS rule USING (rule_code)

@@ -1,0 +1,1 @@
+"""The attack suite: what somebody who reads everything published can find out about hidden ratings."""
