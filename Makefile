@@ -33,8 +33,10 @@ lint: $(VENV)/.installed-dev ## ruff, mypy (strict), import-linter, Dagster defi
 	@$(BIN)/dagster definitions validate --workspace workspace.yaml --log-level error
 
 test: lint ## All gates and tests, with coverage of rules and sources
-	@$(BIN)/python -m pytest tests/rules tests/sources tests/stand_in -m "not slow" -n 2 --cov --cov-report=term
-	@$(BIN)/python -m pytest tests/e2e tests/assets tests/pipelines tests/warehouse tests/test_definitions.py \
+	@$(BIN)/python -m pytest tests/rules tests/sources tests/stand_in -m "not slow" -n 2 --dist worksteal \
+		--cov --cov-report=term
+	@$(BIN)/python -m pytest tests/e2e tests/audit tests/assets tests/pipelines tests/warehouse \
+		tests/test_definitions.py \
 		-m "not slow" -n 2 --dist worksteal
 
 check-slow: $(VENV)/.installed-dev ## The long suites

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-REPEATING = ("stand_in/test_company", "stand_in/test_chronicle", "stand_in/test_load", "sources/test_bitrix24_faults")
+REPEATING = (
+    "stand_in/test_company",
+    "stand_in/test_chronicle",
+    "stand_in/test_load",
+    "sources/test_bitrix24_faults",
+    "test_the_demo_company",
+    "[demo",
+)
 """Many cases or a year of data through the same few lines: without them the figure is 97 % instead of 99 %."""
 
 

@@ -88,7 +88,7 @@ READINGS: dict[str, Callable[[Bitrix24, Process], list[Record]]] = {
 
 
 @pytest.mark.parametrize("reading", READINGS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     process=st.sampled_from([TASKLY, MONTHLY]),
     size=PAGES,
@@ -142,7 +142,7 @@ def test_rows_that_come_go_or_change_between_requests_never_lose_or_double_anoth
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     size=PAGES,
     halves=st.integers(1, 5),
@@ -200,7 +200,7 @@ LISTS: dict[str, tuple[Callable[[int], Record], Callable[[Bitrix24, int], list[A
 
 
 @pytest.mark.parametrize("name", LISTS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     size=PAGES,
     halves=COUNTS,
