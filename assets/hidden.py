@@ -51,6 +51,10 @@ class LedgerError(Exception):
     """The warehouse shows hidden rows that the vault never released."""
 
 
+class NotJudgedError(VaultError):
+    """Hidden figures were to be decided before the modes of their ratings."""
+
+
 class LostKeyError(VaultError):
     """A pseudonym key that must exist is gone."""
 
@@ -144,7 +148,7 @@ def hidden(
     """Withdraws what the policy no longer allows, and decides the windows that have closed since the last run."""
     today = portal.now.date()
     _require_pseudonym_keys(vault, terms, today)
-    before = read_released(vault) if vault.has(MASTER["windows"], CURRENT) else _adopt(warehouse)
+    before = read_released(vault) if vault.has(MASTER["windows"], CURRENT) else _adopt(warehouse, vault)
     ratings, obligations = _judged(vault)
     state, withdrawn = rules.withdraw(before.state, ratings, obligations, today)
     decision = rules.decide(
@@ -180,7 +184,14 @@ def _judged(vault: Vault) -> tuple[pd.DataFrame, pd.DataFrame]:
     obligations = read_months(
         vault, "judged_obligation", vault.periods("judged_obligation"), RELEASED_OBLIGATION_COLUMNS
     )
-    return ratings.merge(modes, on=identity, validate="one_to_one"), obligations.to_pandas()
+    judged = ratings.merge(modes, on=identity, validate="one_to_one")
+    if len(judged) != len(ratings) or vault.periods("obligation") != vault.periods("judged_obligation"):
+        # A month decided without its ratings is decided for good.
+        raise NotJudgedError(
+            "The vault holds ratings whose mode is not decided yet, so no hidden figure can be: materialize "
+            "vault/released before vault/hidden, or all of them."
+        )
+    return judged, obligations.to_pandas()
 
 
 def _closed(vault: Vault, terms: Terms) -> dict[str, set[date]]:
@@ -237,12 +248,22 @@ def _require_pseudonym_keys(vault: Vault, terms: Terms, today: date) -> None:
     """
     for key in vault.periods(BY_MONTH["rows"]):
         is_due = today < key_expires(period_of(key), terms.freeze_day)
-        if is_due and len(vault.read(BY_MONTH["rows"], key)) and key not in vault.pseudonym_keys():
+        if is_due and len(vault.read(BY_MONTH["rows"], key)) and not _is_accounted_for(vault, key):
             raise LostKeyError(
                 f"The vault's pseudonym key of {key} is gone, though rows of that month were published less than three "
                 f"months ago: restore pseudonym_key/{key} from the vault's backup, or delete pseudonymous/{key}.arrow "
                 "in it, which withdraws these rows; nothing was published."
             )
+
+
+def _is_accounted_for(vault: Vault, period: str) -> bool:
+    """Whether a pseudonym key is there, or was destroyed on purpose: a later freeze day may make it due once more."""
+    try:
+        return vault.pseudonym_key(period) is not None
+    except DestroyedKeyError:
+        return True
+    except VaultError:
+        return False
 
 
 def _log(before: HiddenState, decision: rules.Decision, withdrawn: Mapping[str, int]) -> None:
@@ -272,11 +293,16 @@ def _log(before: HiddenState, decision: rules.Decision, withdrawn: Mapping[str, 
 def read_released(vault: Vault) -> Released:
     """Everything ever released, without what a killed run left unfinished."""
     parts = {name: _current(vault, dataset, rules.SCHEMAS[name]).to_pandas() for name, dataset in MASTER.items()}
-    for name, dataset in BY_MONTH.items():
-        parts[name] = read_months(vault, dataset, vault.periods(dataset), rules.SCHEMAS[name]).to_pandas()
+    parts |= {name: _by_month(vault, name) for name in BY_MONTH}
     seal = bytes.fromhex(notes(vault.read(MASTER["windows"], CURRENT))["seal"])
     adopted = _current(vault, "hidden_adopted", ADOPTED_COLUMNS)["row_digest"].to_pylist()
     return Released(rules.finished(HiddenState(**parts)), seal, frozenset(adopted))
+
+
+def _by_month(vault: Vault, name: str) -> pd.DataFrame:
+    dataset = BY_MONTH[name]
+    rows: pd.DataFrame = read_months(vault, dataset, vault.periods(dataset), rules.SCHEMAS[name]).to_pandas()
+    return rows
 
 
 def _current(vault: Vault, dataset: str, columns: pa.Schema) -> pa.Table:
@@ -310,7 +336,7 @@ def _replace(vault: Vault, dataset: str, rows: pa.Table, noted: Mapping[str, str
 # --- taken over from a warehouse ----------------------------------------------------------------------------------
 
 
-def _adopt(warehouse: Warehouse) -> Released:
+def _adopt(warehouse: Warehouse, vault: Vault) -> Released:
     """What a vault without any memory of hidden rows finds published: it is released, and stays so.
 
     Which ratings went into it nobody knows any more, so later windows cannot be audited against it.
@@ -319,7 +345,11 @@ def _adopt(warehouse: Warehouse) -> Released:
     with warehouse.session("hidden") as db:
         ledger, windows = _ledger(db), _decided(db)
         shown = {cut: _shown(db, cut) for cut in SHOWN_IN}
-    found = Released(_taken_over(shown, windows, ledger, seal), seal, frozenset(row["row_digest"] for row in ledger))
+    # Rows of mode pseudonymous carry ids that need no seal to be told apart, so what the vault knows of them stays.
+    kept = {name: _by_month(vault, name) for name in ("rows", "members")}
+    kept["members"] = kept["members"][kept["members"]["cut"].eq(rules.ROWS).to_numpy(dtype=bool)]
+    state = rules.finished(_taken_over(shown, windows, ledger, seal).grown(**kept))
+    found = Released(state, seal, frozenset(row["row_digest"] for row in ledger))
     if ledger or windows:
         logger.warning(
             "release: the vault remembers no hidden rows, so the %d published ones were taken over as they are",
@@ -354,7 +384,13 @@ def _taken_over(
             window = {"cut": cut, "process_key": row["process_key"], "window_from": start, "window_to": last}
             decided.setdefault((cut, row["process_key"], start), window | {"released_at": taken[-1]["released_at"]})
         state = state.grown(**{OF_CUT[cut]: pd.DataFrame(taken)})
-    return state.grown(windows=pd.DataFrame(list(decided.values())))
+    last = {
+        row["process_key"]: row
+        for row in sorted(decided.values(), key=lambda row: row["window_to"])
+        if row["cut"] == BLOCK
+    }
+    marks = [row | {"cut": rules.ADOPTED, "window_from": row["window_to"]} for row in last.values()]
+    return state.grown(windows=pd.DataFrame([*decided.values(), *marks]))
 
 
 # --- the ledger ---------------------------------------------------------------------------------------------------

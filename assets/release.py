@@ -107,10 +107,12 @@ JUDGED_COLUMNS = pa.schema(
         ("period", pa.date32()),
         ("mode", pa.string()),
         ("was_open", pa.bool_()),
+        ("was_named", pa.bool_()),
         ("is_viewer", pa.bool_()),
     ]
 )
-"""The vault dataset `judged`: the mode of every rating. was_open: it was shown by name to everybody at some time.
+"""The vault dataset `judged`: the mode of every rating. was_open and was_named: it was shown by name at some
+time, to everybody or to HR.
 is_viewer: its rater reads the dashboards of the ratee's department.
 
 `judged_obligation` has the columns of `released_obligation`, for expected ratings of all modes."""
@@ -151,7 +153,7 @@ def released(
     mode, version = terms.policy.resolve_people(ratings, company, days, today)
     ratings = ratings.assign(mode=mode, policy_version=version)
     judged = ratings.assign(
-        was_open=_were_open(vault, terms, ratings, company, days, today),
+        **_were_shown(vault, terms, ratings, company, days, today),
         is_viewer=viewers(ratings, company.departments),
     )
     write_months(vault, "judged", keys, judged, JUDGED_COLUMNS)
@@ -205,19 +207,21 @@ def note_policy(vault: Vault, policy: PolicyBook, today: date) -> None:
     vault.write("policy", CURRENT, pa.Table.from_pylist(rows, POLICY_COLUMNS), {"day": today.isoformat()})
 
 
-def _were_open(
+def _were_shown(
     vault: Vault, terms: Terms, ratings: pd.DataFrame, company: Organisation, days: Sequence[date], today: date
-) -> npt.NDArray[np.bool_]:
-    """Which ratings were ever shown by name to everybody: by the policy of their own day, or by that of an earlier run.
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """Which ratings were ever shown by name, by the policy of their own day or by that of an earlier run.
 
-    Whoever saw them knows them, so they cannot hide others.
+    Whoever saw them knows them, so they cannot hide others from him.
     """
     own_day, _ = terms.policy.resolve_people(ratings, company, days, today, with_today=False)
     before = read_months(vault, "judged", vault.periods("judged"), JUDGED_COLUMNS).to_pandas()
-    shown = before[before["was_open"].to_numpy(dtype=bool) | before["mode"].eq("open").to_numpy(dtype=bool)]
     identity = ["process_key", "rating_id"]
-    was_shown = pd.MultiIndex.from_frame(ratings[identity]).isin(pd.MultiIndex.from_frame(shown[identity]))
-    result: npt.NDArray[np.bool_] = was_shown | own_day.eq("open").to_numpy(dtype=bool)
+    asked = pd.MultiIndex.from_frame(ratings[identity])
+    result = {}
+    for flag, mode in (("was_open", "open"), ("was_named", "named_to_hr")):
+        shown = before[before[flag].to_numpy(dtype=bool) | before["mode"].eq(mode).to_numpy(dtype=bool)]
+        result[flag] = asked.isin(pd.MultiIndex.from_frame(shown[identity])) | own_day.eq(mode).to_numpy(dtype=bool)
     return result
 
 

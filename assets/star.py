@@ -112,6 +112,8 @@ def source_of(target: PublishedTable) -> str:
 
 RATINGS = (table("dwh", "fct_rating"), table("hr", "fct_rating"))
 OBLIGATIONS = table("hr", "fct_obligation")
+FACTS_THAT_NAME = tuple(fact.staged for fact in (*RATINGS, OBLIGATIONS))
+"""Copies whose untouched months name processes and policy lines that may have left the configuration."""
 
 DIMENSION_SPECS = (
     spec("dwh", "dim_date", "Calendar from 2020 to the end of the next year.", [inputs]),
@@ -163,12 +165,12 @@ def _fill_processes(db: Session, target: PublishedTable, terms: Terms) -> None:
         for process in terms.processes
     ]
     db.insert(target.staged, pa.Table.from_pylist(rows))
-    db.keep_named(target, "process_key", dict.fromkeys((*RATINGS, OBLIGATIONS), "process_key"))
+    db.keep_named(target, "process_key", dict.fromkeys((*FACTS_THAT_NAME, "stg.released_pseudonym"), "process_key"))
 
 
 def _fill_policy(db: Session, target: PublishedTable, terms: Terms) -> None:
     db.insert(target.staged, pa.Table.from_pylist(terms.policy.rows()))
-    db.keep_named(target, "policy_version", dict.fromkeys((*RATINGS, OBLIGATIONS), "policy_version"))
+    db.keep_named(target, "policy_version", dict.fromkeys(FACTS_THAT_NAME, "policy_version"))
 
 
 def _fill_reasons(db: Session, target: PublishedTable) -> None:
@@ -177,7 +179,7 @@ def _fill_reasons(db: Session, target: PublishedTable) -> None:
         for place, (code, title) in enumerate(reasons.REASONS.items(), start=1)
     ]
     db.insert(target.staged, pa.Table.from_pylist(rows))
-    named_by = dict.fromkeys((table("dwh", "bridge_rating_reason"), table("hr", "fct_rating")), "reason_code")
+    named_by = dict.fromkeys(("stg.dwh_bridge_rating_reason", "stg.hr_fct_rating"), "reason_code")
     db.keep_named(target, "reason_code", named_by)
 
 
@@ -193,7 +195,11 @@ def _fill_rules(db: Session, target: PublishedTable) -> None:
         for code, rule in comments.RULES.items()
     ]
     db.insert(target.staged, pa.Table.from_pylist(rows))
-    db.keep_named(target, "rule_code", dict.fromkeys(RATINGS, "arrayJoin(splitByChar(',', comment_rules))"))
+    db.keep_named(
+        target,
+        "rule_code",
+        dict.fromkeys((fact.staged for fact in RATINGS), "arrayJoin(splitByChar(',', comment_rules))"),
+    )
 
 
 FACT_SPECS = (

@@ -68,6 +68,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
     from assets.checks import AuditFailedError
     from assets.crm import ForgottenMonthError
     from assets.guard import UnforeseenError
+    from assets.hidden import LedgerError
     from assets.rules.deletions import MassDeletionError
     from assets.rules.lexicon import LexiconError
     from assets.rules.policy import PolicyError
@@ -88,6 +89,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
         ContractBrokenError,
         ForgottenMonthError,
         LabelledFileError,
+        LedgerError,
         LexiconError,
         MassDeletionError,
         NothingToReadError,

@@ -344,17 +344,17 @@ class Session:
             what=f"the transform of {target.full_name}",
         )
 
-    def keep_named(self, target: PublishedTable, key: str, named_by: Mapping[PublishedTable, str]) -> None:
+    def keep_named(self, target: PublishedTable, key: str, named_by: Mapping[str, str]) -> None:
         """Adds the published rows that untouched months of facts still name and the copy lacks.
 
         Args:
             target: a dimension whose copy was filled; the copies of facts hold their untouched months only.
             key: its key column.
-            named_by: facts, and the expression over each that gives the keys it names.
+            named_by: tables of `stg` that name keys, and the expression over each that gives them.
         """
         named = " UNION DISTINCT ".join(
-            f"SELECT toString({expression}) FROM {fact.staged}"  # noqa: S608 - names are ours
-            for fact, expression in named_by.items()
+            f"SELECT toString({expression}) FROM {source}"  # noqa: S608 - names are ours
+            for source, expression in named_by.items()
         )
         self.command(
             f"INSERT INTO {target.staged} SELECT * FROM {target.full_name} "  # noqa: S608 - names are ours

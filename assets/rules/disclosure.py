@@ -33,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from assets.rules.thresholds import shielded
+from assets.rules.thresholds import SEEN_BY_HR, shielded
 
 if TYPE_CHECKING:
     from assets.rules.linear_audit import AuditResult
@@ -58,6 +58,9 @@ BLOCK_TOP = 4.75
 PAIR_PARTS = 10
 PAIR_RATERS = 5
 PAIR_RATEES = 2
+PAIR_LOW = 2.0
+"""Lowest published mean of a pair. Lower ones would be held back by the linear audit for being too plain, and so an
+empty place would tell that everybody gave 1; from here on no part of a pair is narrow for its low scores alone."""
 
 METHOD = "blocks-2"
 """Name of this rule set, stamped on every released row's ledger entry."""
@@ -96,17 +99,21 @@ class Profile:
     def _low(self, raters: int) -> float:
         return self.lows[max(at for at in self.lows if at <= max(raters, min(self.lows)))]
 
-    def low(self, raters: int, viewers: int = 0) -> float:
+    def low(self, raters: int, known: int = 0) -> float:
         """Lowest published mean of a block.
 
         Args:
             raters: distinct raters of the block.
-            viewers: how many of them read the dashboards and so know one score more each.
+            known: of how many of them a reader of the block knows the score: those who read the dashboards
+                themselves, and for HR those it reads by name.
+
+        Returns:
+            The clamp; above `BLOCK_TOP` if no band would be wide enough.
         """
         low = self._low(raters)
-        while low + BLOCK_STEP / 2 <= least_top(raters, known=1 + viewers):
+        while low + BLOCK_STEP / 2 <= least_top(raters, known=1 + known):
             low += BLOCK_STEP
-        return min(low, BLOCK_TOP)
+        return low
 
 
 def least_top(raters: int, known: int) -> float:
@@ -157,13 +164,14 @@ def band_interval(band: str) -> tuple[float, float]:
 
 
 def rounded_mean(mean: float) -> float:
-    """A pair's mean, rounded to 0.1 (half up)."""
-    return math.floor(mean * PAIR_PARTS + 0.5 + ROUNDING_SLACK) / PAIR_PARTS
+    """A pair's mean, rounded to 0.1 (half up) and clamped at the bottom."""
+    return max(PAIR_LOW, math.floor(mean * PAIR_PARTS + 0.5 + ROUNDING_SLACK) / PAIR_PARTS)
 
 
 def mean_interval(mean: float) -> tuple[float, float]:
     """Between which values the mean behind a pair's published score lies."""
-    return max(1.0, mean - 0.5 / PAIR_PARTS), min(5.0, mean + 0.5 / PAIR_PARTS)
+    low = 1.0 if mean <= PAIR_LOW else mean - 0.5 / PAIR_PARTS
+    return low, min(5.0, mean + 0.5 / PAIR_PARTS)
 
 
 REGISTER_COLUMNS = (
@@ -372,22 +380,30 @@ class _Decisions:
         of_group = rows.groupby(keys)["rater_id"].transform("nunique").to_numpy(dtype="float64")
         of_rater = rows.groupby([*keys, "rater_id"])["rating_id"].transform("size").to_numpy(dtype="float64")
         rows = rows.assign(weight=1.0 / (of_group * of_rater))
-        rows = rows.assign(part=rows["weight"] * rows["score"], viewer=rows["rater_id"].where(rows["is_viewer"]))
+        is_named = rows["mode"].eq(SEEN_BY_HR)
+        # Where HR reads some by name and others not, the named ones are as good as colluders against the others.
+        is_mixed = is_named & rows.assign(unnamed=~is_named).groupby(keys)["unnamed"].transform("any")
+        is_known = rows["is_viewer"].astype("bool") | is_mixed
+        rows = rows.assign(part=rows["weight"] * rows["score"], known=rows["rater_id"].where(is_known))
         is_waiting = (
             rows["is_waiting"].to_numpy(dtype=bool) if cut == "rating_block" else np.ones(len(rows), dtype=bool)
         )
         first = rows[is_waiting].groupby(keys)["period"].min()
         groups = rows.groupby(keys).agg(
-            raters=("rater_id", "nunique"), viewers=("viewer", "nunique"), mean=("part", "sum")
+            raters=("rater_id", "nunique"), known=("known", "nunique"), mean=("part", "sum")
         )
         made, labels = [], []
-        for key, raters, viewers, mean in zip(
+        for key, raters, known, mean in zip(
             groups.index.tolist(),
             groups["raters"].tolist(),
-            groups["viewers"].tolist(),
+            groups["known"].tolist(),
             groups["mean"].tolist(),
             strict=True,
         ):
+            low_band = self._profile.low(raters, known)
+            if cut == "rating_block" and low_band > BLOCK_TOP:
+                self._held["rating_block: too many raters are known"] += 1
+                continue
             window_from = first.loc[key] if cut == "rating_block" else quarter_start(window_to)
             who = [key] if cut == "rating_block" else list(key)
             release_id = _release_id(self._seal, [cut, self._process_key, who, str(window_from), str(window_to)])
@@ -398,7 +414,7 @@ class _Decisions:
                 "rater_band": rater_band(raters),
             }
             if cut == "rating_block":
-                band = score_band(mean, self._profile.low(raters, viewers))
+                band = score_band(mean, low_band)
                 row |= {"block_from": window_from, "block_to": window_to, "score_band": band}
                 low, high = band_interval(band)
             else:

@@ -25,12 +25,16 @@ import pyarrow as pa
 from assets.rules import pool, pseudonyms, shares
 from assets.rules.disclosure import BLOCK_MODES, METHOD, Profile, ProfileName, complete_quarters, plan
 from assets.rules.policy import MODES
+from assets.rules.thresholds import SEEN_BY_HR
 
 NO_TEXTS: frozenset[ProfileName] = frozenset({"strict"})
 """Profiles that publish no comment, however well redacted: the shares of reasons say what the comments are about."""
 
 BLOCK, PAIR, REASON, VIOLATION = "rating_block", "department_pair", "reason", "rule_violation"
 COVERAGE, COMMENT, ROWS = "coverage", "comment_feed", "pseudonymous"
+
+ADOPTED = "adopted"
+"""Not a cut: marks the last month that a warehouse had decided when it was taken over."""
 
 KEY_DESTROYED = "pseudonymous: key destroyed"
 
@@ -300,8 +304,8 @@ def decide(
     The same input gives the same output, and deciding month by month gives what deciding in one go does.
 
     Args:
-        ratings: checked ratings (columns of `assets.ratings.CHECKED_COLUMNS`), each with mode, was_open (was shown by
-            name to everybody before it was hidden) and is_viewer (see `viewers`).
+        ratings: checked ratings (columns of `assets.ratings.CHECKED_COLUMNS`), each with mode, was_open and
+            was_named (was shown by name, to everybody or to HR, before it was hidden) and is_viewer (see `viewers`).
         obligations: expected ratings (columns of `assets.obligations.OBLIGATION_COLUMNS`) with mode.
         state: what was decided before.
         closed: by process, the months that were read in full after they were frozen.
@@ -311,6 +315,9 @@ def decide(
         The grown state, and counts of what was held back.
     """
     hidden = ratings[ratings["mode"].ne("open").to_numpy(dtype=bool) & ~ratings["was_open"].to_numpy(dtype=bool)]
+    # HR does not forget what it read before the policy was tightened: to it they are named still.
+    is_remembered = hidden["was_named"].astype("bool") & hidden["mode"].isin(["pseudonymous", "aggregate"])
+    hidden = hidden.assign(mode=hidden["mode"].mask(is_remembered, SEEN_BY_HR))
     held: dict[str, Counter[str]] = {process: Counter() for process in sorted(closed)}
     for process, counts in held.items():
         months = closed[process]
@@ -369,7 +376,13 @@ def _with_numbers(
         return state
     ours = {name: _of(getattr(state, name), process) for name in ("blocks", "register", "rows")}
     sums = pseudonyms.cell_sums(ours["rows"], units)
-    found = plan(process, units, ours["register"], ours["blocks"], before, months, terms.profile, terms.seal, sums)
+    blocks = ours["blocks"][["ratee_id", "block_from", "block_to"]]
+    for month in state.decided(ADOPTED, process):
+        # Withdrawn blocks of a warehouse that was taken over are not known, so no block may reach back over them.
+        blocks = _stacked(
+            blocks, pd.DataFrame({"ratee_id": units["ratee_id"].unique()}).assign(block_from=month, block_to=month)
+        )
+    found = plan(process, units, ours["register"], blocks, before, months, terms.profile, terms.seal, sums)
     held.update(found.held)
     return state.grown(
         blocks=_stamped(found.blocks, BLOCK, terms),

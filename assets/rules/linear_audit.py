@@ -554,8 +554,7 @@ def _examine(
     near = np.isin(model.class_component, touched)
     asked = np.full(targets.shape[0], fill_value=True) if everything else (targets @ near.astype("float64")) > 0
     if view == "hr":
-        # The sums are for the analyst. Where HR knows no score it knows no more than he does.
-        statements, low, high = statements[: len(model.names)], low[: len(model.names)], high[: len(model.names)]
+        # HR reads all that the analyst reads. Where it knows no score by name it knows no more than he does.
         aware = np.isin(model.class_component, np.unique(model.class_component[known]))
         asked &= (targets @ aware.astype("float64")) > 0
         if not asked.any():

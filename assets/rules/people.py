@@ -47,6 +47,9 @@ class People:
         for at in (*candidates, *reversed(candidates)) if len(infos) > 1 else ():
             if not kinds[at] and at not in blocked:
                 kinds[at] = self._beside(at, kinds)
+        for at in range(len(infos)):
+            if not kinds[at] and self._is_surname_of_a_neighbour(at, kinds):
+                kinds[at] = "Q"
         if any(len(info.raw) == 1 for info in infos):
             self._mark_initials(kinds)
         return [(*self._whole(at), kind) for at, kind in enumerate(kinds) if kind]
@@ -122,6 +125,10 @@ class People:
             return self._is_meant_in_lower_case(at)
         if not self._is_shouting and not self._is_first(at):
             return True
+        if self._is_shouting and not self._is_first(at) and _CLAUSE.match(self._next_gap(at).lstrip()):
+            before = self._infos[at - 1]
+            if before.key in _OF or before.is_act():
+                return True
         if not self._is_shouting and info.shape == "U" and len(info.raw) > 2:
             return True
         return self._is_meant_at_a_beginning(at)
@@ -242,6 +249,20 @@ class People:
                 return "Q"
         return ""
 
+    def _is_surname_of_a_neighbour(self, at: int, kinds: list[str]) -> bool:
+        """A word of no other meaning right beside somebody's first name, in any spelling ("перебейносу тарасу")."""
+        info = self._infos[at]
+        is_odd = not is_known(info.key) or bool(info.maybe & SURNAME) or bool(_ADJECTIVE.search(info.key))
+        if not is_odd or len(info.key) < 4 or not RUSSIAN.fullmatch(info.key):
+            return False
+        return any(
+            0 <= other < len(self._infos)
+            and bool(kinds[other])
+            and bool((self._infos[other].kinds | self._infos[other].maybe) & NAME)
+            and self._gap(max(at, other)) == " "
+            for other in (at - 1, at + 1)
+        )
+
     def _follows_a_name(self, at: int) -> bool:
         """A capitalised word after a first name is a surname, whatever else it may be ("Аркадий Сомов")."""
         before, info = self._infos[at - 1], self._infos[at]
@@ -259,11 +280,9 @@ class People:
             return True
         if not self._text.startswith(".", end):
             return False
-        pairs = [
-            key(four[::2])
-            for four in (self._text[begin:][:4], self._text[max(0, begin - 2) : end + 1])
-            if four[1::2] == ".."
-        ]
+        first = _INITIALS.match(self._text, begin)
+        last = _LAST_INITIALS.search(self._text, max(0, begin - 4), end + 1)
+        pairs = [key("".join(found.groups())) for found in (first, last) if found]
         if any(pair in self._pairs and pair not in _NO_INITIALS for pair in pairs):
             return True
         after = self._infos[at + 1] if at + 1 < len(self._infos) and self._next_gap(at) in {".", ". "} else None
@@ -325,6 +344,8 @@ class People:
         )
 
 
+_INITIALS = re.compile(r"(\w)\. ?(\w)\.")
+_LAST_INITIALS = re.compile(r"(?<!\w)(\w)\. ?(\w)\.$")
 _ADJECTIVE = re.compile(r"[сц]к(?:ий|ая|ое|ие|ого|ой|ому|им|ом|ую|их|ими)$")
 _ABBREVIATED = frozenset("гстпдк")
 _NO_INITIALS = frozenset({"ио", "тз", "тд", "тп", "тк", "пс"})

@@ -62,6 +62,7 @@ def truth_of(state: PortalState, policies: Any = None) -> Truth:  # noqa: ANN401
     ratings = rows.assign(
         mode=mode,
         was_open=False,
+        was_named=False,
         score=rows["score"].astype("float64"),
         is_counted=rows["exclusion_code"].eq(""),
         is_viewer=hidden.viewers(rows, departments_of(state)),

@@ -11,15 +11,12 @@ from sources.stand_in.company import generate
 from sources.stand_in.state import PortalState
 from tests.audit.conftest import MONTHS, NOW, PROCESSES
 
-OF_THE_REDACTOR = {"A8a identifiers of outsiders", "A8a identifiers of employees"}
-"""What the redactor alone decides, and `estafeta audit` reports: measured on its own in tests/rules."""
-
 
 def test_every_attack_fails_against_the_rules(state: PortalState, company: Release) -> None:
     states = [state, generate(32, "demo", NOW)]
     companies = [company, made_up(states[1], months=MONTHS, processes=(*PROCESSES, "contracts"))]
     results = [*of_releases(companies, states), *of_rules(states[0])]
-    assert {result.attack: result for result in results if not result.passed}.keys() <= OF_THE_REDACTOR
+    assert [result for result in results if not result.passed] == []
     assert len(results) >= 17
     assert all(inside(company) >= 0.7 for company in companies)
 
@@ -29,7 +26,7 @@ def test_every_attack_fails_against_many_companies() -> None:
     states = [generate(seed, "demo", NOW) for seed in range(40, 46)]
     companies = [made_up(one) for one in states]
     results = of_releases(companies, states)
-    assert {result.attack: result for result in results if not result.passed}.keys() <= OF_THE_REDACTOR
+    assert [result for result in results if not result.passed] == []
     assert all(
         result.trials >= 3000 for result in results if result.attack.split()[0] in {"A2", "A3", "A4", "A5", "A7"}
     )

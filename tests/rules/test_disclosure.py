@@ -473,12 +473,24 @@ def test_a_block_shows_quarters_of_a_point_between_its_clamps(mean: float, band:
 
 @pytest.mark.parametrize(
     ("scores", "shown"),
-    [((5, 5, 5, 5, 4), 4.8), ((5, 5, 4, 4, 4, 4), 4.3), ((1, 1, 1, 1, 1), 1.0), ((5, 5, 5, 4, 4, 4, 4), 4.4)],
+    [((5, 5, 5, 5, 4), 4.8), ((5, 5, 4, 4, 4, 4), 4.3), ((2, 2, 3, 2, 2), 2.2), ((5, 5, 5, 4, 4, 4, 4), 4.4)],
 )
 def test_a_pair_shows_tenths_of_a_point_and_no_more_digits(
     no_linear_audit: None, scores: tuple[int, ...], shown: float
 ) -> None:
     assert [str(row[-1]) for row in pairs(of_two_ratees(*scores))] == [str(shown)]
+
+
+def test_a_pair_below_two_is_shown_as_two_so_that_its_absence_proves_nothing() -> None:
+    assert [row[-1] for row in pairs(of_two_ratees(1, 1, 1, 1, 1))] == [2.0]
+    assert [row[-1] for row in pairs(of_two_ratees(1, 2, 1, 3, 1))] == [2.0]
+
+
+def test_hr_cannot_prove_a_low_score_of_those_it_does_not_read_by_name() -> None:
+    """Named 5, 4, 4, 4, others 2, 2, 2, 1: "3.00 or less" of eight would say that each of the others is below 5."""
+    named = from_raters(5, 4, 4, 4, mode="named_to_hr")
+    others = [rating(rater_id=20 + at, score=score) for at, score in enumerate((2, 2, 2, 1))]
+    assert [row[-1] for row in blocks([*named, *others])] == ["<= 4.00"]
 
 
 def test_a_pair_in_the_middle_of_two_tenths_is_rounded_up(no_linear_audit: None) -> None:

@@ -84,6 +84,7 @@ def company(seed: int, modes: Sequence[str] = ("aggregate",), raters: int = 14, 
                             "is_counted": True,
                             "mode": random.choice(modes),
                             "was_open": False,
+                            "was_named": False,
                             "is_viewer": False,
                         }
                     )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -463,7 +464,9 @@ def test_components_examined_one_by_one_fail_as_all_together(
     units, register, sums = company
     whole = audit(units, register, sums)
     parts = [audit(units, register, sums, touching={name}) for name in register["release_id"].unique()]
-    assert {row for part in parts for row in verdicts(part)} == set(verdicts(whole))
+    # What a sum alone pins is in the component of no released number.
+    held = whole.narrow[whole.narrow["component"].map(len) > 0]
+    assert {row for part in parts for row in verdicts(part)} == set(verdicts(replace(whole, narrow=held)))
 
 
 def test_holding_back_solves_little_again(monkeypatch: pytest.MonkeyPatch):

@@ -302,8 +302,9 @@ def test_without_the_extra_there_is_no_second_net(monkeypatch: pytest.MonkeyPatc
 
 # --- marked sets
 
-FLOORS = {"a": (0, 0.10)}
-"""Comments that may leak, share of clean ones that may be touched."""
+FLOORS = {"a": (0, 0.10), "held_b": (3, 0.10), "held_c": (22, 0.34), "held_d": (3, 0.15)}
+"""Comments that may leak, share of clean ones that may be touched. The held sets were written by authors who had not
+seen the rules, and the rules were made without them; c is meant to be nasty."""
 
 
 @pytest.mark.parametrize("name", FLOORS)
@@ -311,5 +312,5 @@ def test_marked_comments_do_not_leak_and_clean_ones_are_spared(name: str) -> Non
     redactor = Redactor(read_employees(DATA / f"redaction_{name}.tsv"))
     figures = evaluate(read_marked(DATA / f"redaction_{name}.txt"), redactor)
     leaking, touched = FLOORS[name]
-    assert figures["leaking"] == leaking
+    assert int(str(figures["leaking"])) <= leaking
     assert float(str(figures["clean_touched"])) <= touched * float(str(figures["clean_comments"]))

@@ -84,7 +84,7 @@ ALTER TABLE ops.release ${on_cluster}
     MODIFY COMMENT 'Grain: hidden row that was ever released';
 
 ALTER TABLE ops.release_window ${on_cluster}
-    COMMENT COLUMN cut 'As in ops.release, and pseudonymous for rows of that mode',
+    COMMENT COLUMN cut 'As in ops.release; pseudonymous: rows of that mode; adopted: last month of a warehouse taken over',
     COMMENT COLUMN process_key 'Rated process; * for cuts over all of them',
     COMMENT COLUMN released_at 'Portal day on which the window was decided for good',
     MODIFY COMMENT 'Grain: window of a hidden cut of a process that was decided, with or without rows; never again';
