@@ -333,7 +333,8 @@ class _Decisions:
         is_open = self._in_blocks & (reached < end)
         has_waiting = np.zeros(len(self._ratees), dtype=bool)
         has_waiting[self._ratee[is_open & is_waiting]] = True
-        chosen = is_open & (is_waiting | self._late) & has_waiting[self._ratee]
+        is_late = self._late & (self._months <= end)
+        chosen = is_open & (is_waiting | is_late) & has_waiting[self._ratee]
         rows = self._units.assign(is_waiting=is_waiting)[chosen & self._with_enough(chosen, self._ratee)]
         counted = rows[~rows["is_viewer"].to_numpy(dtype=bool)]
         passed = shielded(counted, ["ratee_id"], "rater_id", self._profile.k)
