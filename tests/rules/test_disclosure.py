@@ -179,8 +179,14 @@ def plain_band(mean: Fraction, low: float) -> str:
     return f"<= {low:.2f}" if rounded <= low else ">= 4.75" if rounded >= 4.75 else f"{rounded:.2f}"
 
 
+def known_to_hr(rows: list[Rating]) -> int:
+    """Raters whose scores HR could use against the others it does not read by name."""
+    named = {row["rater_id"] for row in rows if row["mode"] == "named_to_hr"}
+    return len(named) if any(row["mode"] != "named_to_hr" for row in rows) else 0
+
+
 def plain_blocks(rows: list[Rating], profile: Profile) -> list[tuple[Any, ...]]:
-    """Adaptive blocks, one ratee after another: grow by months until enough raters, at most six."""
+    """Adaptive blocks, one ratee after another: grow by months until enough raters not known, at most six."""
     found = []
     for (ratee,), of in groups(rows, "ratee_id").items():
         start = 0
@@ -189,7 +195,10 @@ def plain_blocks(rows: list[Rating], profile: Profile) -> list[tuple[Any, ...]]:
             inside = [row for row in of if row["period"] in YEAR[start : end + 1]]
             if enough(inside, "rater_id", profile.k):
                 raters = len({row["rater_id"] for row in inside})
-                band = plain_band(plain_mean(inside), profile.low(raters))
+                low = profile.low(raters, known_to_hr(inside))
+                if low > 4.75:
+                    continue
+                band = plain_band(plain_mean(inside), low)
                 found.append((ratee, min(row["period"] for row in inside), YEAR[end], rater_band(raters), band))
                 start = end + 1
     return sorted(found)

@@ -382,7 +382,7 @@ def test_every_obligation_has_one_status_a_task_and_at_most_a_rating_of_its_own(
         )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(TASKS_, RATINGS, st.randoms(use_true_random=False))
 def test_the_order_of_tasks_and_ratings_changes_nothing(
     tasks: list[Record], ratings: list[Record], chance: Random
@@ -393,7 +393,7 @@ def test_the_order_of_tasks_and_ratings_changes_nothing(
     assert find(tasks, ratings) == straight
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(TASKS_, RATINGS)
 def test_more_ratings_never_leave_more_obligations_open(tasks: list[Record], ratings: list[Record]) -> None:
     def given_to(rows: list[Record]) -> set[tuple[Any, ...]]:

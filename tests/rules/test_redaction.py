@@ -19,6 +19,7 @@ from assets.rules.spelling import MASK
 from pipelines.redaction_evaluation import evaluate, read_employees, read_marked
 
 DATA = Path(__file__).parent / "data"
+MORPH = MorphAnalyzer()
 
 PEOPLE = (
     Employee(1, "Кравец", "Любовь", "Ильинична", "f", "l.kravets"),
@@ -95,7 +96,7 @@ def test_full_names_are_masked_in_any_case(person: Employee, frame: str, case: s
 @given(surname=st.sampled_from(["Рогозин", "Барсуков", "Сафронов", "Гайдай", "Кузнецов"]), data=st.data())
 def test_surnames_decline_as_the_dictionary_says(surname: str, data: st.DataObject) -> None:
     redactor = Redactor([Employee(1, surname, "Инна", "", "", "")])
-    parse = next(parse for parse in MorphAnalyzer().parse(surname) if "Surn" in parse.tag)
+    parse = next(parse for parse in MORPH.parse(surname) if "Surn" in parse.tag)
     form = data.draw(st.sampled_from([form.word for form in parse.lexeme]))
     assert redactor.redact(f"вчера {form} ждали").text == f"вчера {MASK} ждали"
 

@@ -589,7 +589,9 @@ def test_a_small_company_is_judged_as_the_oracle_does(seed: int, clock: str) -> 
     assert_judged_as_the_oracle_does(generate(seed, "tiny", datetime.fromisoformat(clock)))
 
 
-@pytest.mark.parametrize(("seed", "clock", "long_ids"), [(1, CLOCKS[0], False), (2, CLOCKS[1], True)])
+@pytest.mark.parametrize(
+    ("seed", "clock", "long_ids"), [(1, CLOCKS[0], False), pytest.param(2, CLOCKS[1], True, marks=pytest.mark.slow)]
+)
 def test_the_demo_company_is_judged_as_the_oracle_does(seed: int, clock: str, long_ids: bool) -> None:
     met = assert_judged_as_the_oracle_does(generate(seed, "demo", datetime.fromisoformat(clock), long_ids=long_ids))
     assert set(EXCLUSION_CODES) - set(met) <= {"unknown_ratee", "deleted"}
