@@ -36,6 +36,10 @@ LOG_RATIO_BOUNDS = ((-4.0, 4.0), (-9.0, 4.0), (-9.0, 4.0))
 differ at all; then all intervals would be of width 0. Nobody believes that, so ratees always differ a little."""
 
 
+LEAST_CHANCE = 0.3
+"""Least part of a pair's own variance that trust may leave to it."""
+
+
 @dataclass(frozen=True)
 class Ratios:
     """Variances of effects in units of the residual variance: s2a / s2e, s2b / s2e and s2c / s2e."""
@@ -361,10 +365,12 @@ def doubted(pairs: Pairs, found: Solution, freedom: float) -> Pairs:
         freedom: degrees of freedom of that distribution.
     """
     distance = deviations(pairs, found)
-    doubt = np.maximum(1.0, (freedom + distance**2) / (freedom + 1))
+    trust = (freedom + 1) / (freedom + distance**2)
+    # Doubt moves weight from odd pairs to the others, and takes none away.
+    trust /= np.average(trust, weights=pairs.weight)
     # The variance of a mean is that of pair effect and chance; the model adds the former again.
-    chance = (found.ratios.pair + 1 / pairs.weight) * doubt - found.ratios.pair
-    return replace(pairs, weight=1 / chance)
+    chance = (found.ratios.pair + 1 / pairs.weight) / trust - found.ratios.pair
+    return replace(pairs, weight=1 / np.maximum(chance, LEAST_CHANCE / pairs.weight))
 
 
 def deviations(pairs: Pairs, found: Solution) -> Floats:

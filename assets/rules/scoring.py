@@ -31,6 +31,7 @@ import pandas as pd
 from assets.rules import graded_response, mixed_model
 from assets.rules.graded_response import Graded
 from assets.rules.mixed_model import Floats, Pairs, Ratios, Solution
+from assets.rules.wording_ru import counted
 
 METHOD_VERSION = "graded-1"
 """Name of this rule set, stamped on every score."""
@@ -43,8 +44,8 @@ PAIR_CAP = 3
 """So many ratings of a pair count in a window; if there are more, they share this weight. Otherwise one friend who
 sends a task a day would outweigh everybody else."""
 
-DOUBT = 6.0
-"""Degrees of freedom of pair effects: a pair three deviations off counts for less than half."""
+DOUBT = 8.0
+"""Degrees of freedom of pair effects: a pair three deviations off counts for about half."""
 
 Z = 1.645
 """Bounds of a two-sided interval of 90 %: each bound by itself holds with 95 %."""
@@ -200,7 +201,8 @@ def score(
 
     Args:
         ratings: counted ratings of one window; columns ratee_id, rater_id, period (first of month), score (1..5).
-        flagged: suspicious pairs, which the sensitivity score leaves out; columns rater_id, ratee_id.
+        flagged: suspicious pairs, which the sensitivity score leaves out; columns rater_id, ratee_id. Whoever is in one
+            that is flagged both ways is not recommended.
         coverage: columns ratee_id, coverage (0..1, NaN if it is not known).
         evidence: the least that a band rests on.
         untraceable: whether a band other than `NORMAL` has to stay the same whatever any single rater had given the
@@ -221,10 +223,20 @@ def score(
         sensitivity_share=without["adjusted_share"].to_numpy(dtype="float64"),
         sensitivity_band=without["band"].fillna(INSUFFICIENT).to_numpy(dtype="object"),
     )
-    rows["is_withheld"] = rows["band"].isin([ABOVE, BELOW]) & rows["band"].ne(rows["sensitivity_band"])
-    rows["band"] = rows["band"].mask(rows["is_withheld"], NORMAL)
+    is_mutual = rows["ratee_id"].isin(_mutual(flagged)) & rows["band"].eq(ABOVE)
+    differs = rows["band"].isin([ABOVE, BELOW]) & rows["band"].ne(rows["sensitivity_band"])
+    rows["withheld"] = np.select([is_mutual, differs], ["mutual", "differs"], "")
+    rows["band"] = rows["band"].mask(rows["withheld"].ne(""), NORMAL)
     rows["explanation"] = [_explanation(row, evidence) for row in rows.to_dict("records")]
     return rows[SCORE_COLUMNS].reset_index(drop=True)
+
+
+def _mutual(flagged: pd.DataFrame | None) -> list[int]:
+    """People of pairs that are flagged both ways: whoever trades fives is not recommended until HR has looked at it."""
+    if flagged is None:
+        return []
+    back = flagged.rename(columns={"rater_id": "ratee_id", "ratee_id": "rater_id"})
+    return flagged.merge(back, on=["rater_id", "ratee_id"])["ratee_id"].unique().tolist()
 
 
 @dataclass(frozen=True)
@@ -336,8 +348,8 @@ def _explanation(row: Mapping[Any, Any], evidence: Evidence) -> str:
     """One Russian sentence that a committee can read out, with its figures."""
     ratings, raters, months = row["ratings"], row["raters"], row["months"]
     basis = (
-        f"{_count(ratings, 'оценка', 'оценки', 'оценок')} от {_count(raters, 'коллеги', 'коллег', 'коллег')} "
-        f"за {_count(months, 'месяц', 'месяца', 'месяцев')}"
+        f"{counted(ratings, 'оценка', 'оценки', 'оценок')} от {counted(raters, 'коллеги', 'коллег', 'коллег')} "
+        f"за {counted(months, 'месяц', 'месяца', 'месяцев')}"
     )
     if row["band"] == INSUFFICIENT:
         return f"{INSUFFICIENT}: {basis}; {_lacking(row, evidence)}."
@@ -348,8 +360,10 @@ def _explanation(row: Mapping[Any, Any], evidence: Evidence) -> str:
         f"доля пятёрок с поправкой на строгость оценивающих {share} (с вероятностью 90 % от {low} до {high}), "
         f"в среднем у сопоставимых коллег {others}; {basis}"
     )
-    if row["is_withheld"]:
-        beside = str(row["sensitivity_band"])
+    if row["withheld"] == "mutual":
+        told += "; есть сигнал о взаимных пятёрках, и пока его не разобрали, рекомендации нет"
+    elif row["withheld"]:
+        beside = row["sensitivity_band"]
         told += f"; без пар, отмеченных сигналами, вывод был бы другим («{beside}»), поэтому рекомендации нет"
     return f"{row['band']}: {told}."
 
@@ -363,7 +377,7 @@ def _lacking(row: Mapping[Any, Any], evidence: Evidence) -> str:
     if row["raters"] < evidence.raters:
         told.append(f"не меньше {evidence.raters} оценивших")
     if row["months"] < evidence.months:
-        told.append(f"оценки не меньше чем за {_count(evidence.months, 'месяц', 'месяца', 'месяцев')}")
+        told.append(f"оценки не меньше чем за {counted(evidence.months, 'месяц', 'месяца', 'месяцев')}")
     if row["coverage"] < evidence.coverage:
         told.append(f"охват не ниже {_percent(evidence.coverage)} (сейчас {_percent(row['coverage'])})")
     if told:
@@ -371,14 +385,6 @@ def _lacking(row: Mapping[Any, Any], evidence: Evidence) -> str:
     if row["peers"] < PEERS:
         return f"сравнить не с кем: нужно не меньше {PEERS} коллег, связанных общими оценивающими"
     return "оценки не различаются, сравнивать нечего"
-
-
-def _count(number: int, one: str, few: str, many: str) -> str:
-    """A number with its noun in the right form."""
-    tens, ones = number % 100, number % 10
-    if 11 <= tens <= 14 or ones not in {1, 2, 3, 4}:
-        return f"{number} {many}"
-    return f"{number} {one if ones == 1 else few}"
 
 
 def _percent(share: float) -> str:
