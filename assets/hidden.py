@@ -27,7 +27,7 @@ import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
-from assets.changes import OtherVersionError, coverage
+from assets.changes import OtherVersionError, coverage, forgotten
 from assets.crm import OWNERS, read_months, sightings
 from assets.guard import guarded
 from assets.periods import MONTHS, ONE_RUN, key_of, period_of
@@ -35,9 +35,21 @@ from assets.ratings import CHECKED_COLUMNS, write_months
 from assets.release import JUDGED_COLUMNS, RELEASED_OBLIGATION_COLUMNS, note_policy, policy_digest, released
 from assets.rules import hidden as rules
 from assets.rules.disclosure import quarter_start
-from assets.rules.hidden import BLOCK, COMMENT, COVERAGE, OF_CUT, PAIR, REASON, VIOLATION, HiddenState, ReleaseTerms
+from assets.rules.hidden import (
+    BLOCK,
+    COMMENT,
+    COVERAGE,
+    OF_CUT,
+    PAIR,
+    REASON,
+    SCORE,
+    VIOLATION,
+    HiddenState,
+    ReleaseTerms,
+)
 from assets.rules.pool import Redactor
 from assets.rules.pseudonyms import key_expires
+from assets.rules.shares import ALL_PROCESSES
 from assets.rules.structure import freeze_date
 from assets.terms import Terms
 from sources.bitrix24 import Bitrix24
@@ -66,6 +78,7 @@ MASTER = {
     "violations": "hidden_violation",
     "coverage": "hidden_coverage",
     "comments": "hidden_comment",
+    "bands": "hidden_score",
     "windows": "hidden_window",
 }
 """Vault datasets without a period, by part of the state; windows are written last, since they say what is decided."""
@@ -106,6 +119,7 @@ SHOWN_IN = {
     VIOLATION: table("mart", "rule_violation"),
     COVERAGE: table("mart", "coverage"),
     COMMENT: table("mart", "comment_feed"),
+    SCORE: table("hr", "fct_score"),
 }
 """Where the rows of each cut are published."""
 
@@ -221,6 +235,7 @@ def _release_terms(vault: Vault, terms: Terms, seal: bytes, today: date) -> Rele
         departments={row["department_id"]: row["name"] for row in versions},
         pseudonym_key=pseudonym_key,
         redactor=cache(lambda: _redactor(vault, today)),
+        destroyed=frozenset(forgotten(vault)),
     )
 
 
@@ -373,12 +388,14 @@ def _taken_over(
         for row in rows:
             # A comment is published without its window: any that was decided stands for it.
             ends = [window["window_to"] for window in windows if window["cut"] == cut] or [UNKNOWN_DAY]
-            first, last = row.get("period_from"), row.get("period_to", row.get("block_to", max(ends)))
+            first, last = _window(cut, {"period_to": max(ends)} | row)
             if cut == COMMENT:
                 first = quarter_start(last)
             start = last if cut == BLOCK else first
             stamp = {"released_at": UNKNOWN_DAY, "policy_version": "", "profile": "", "method": "", "checks_passed": ""}
             stamp |= {name: value for name, value in stamps.get((cut, last), {}).items() if name in STAMP}
+            # A band rests on all processes together, and is published without saying so.
+            row = {"process_key": ALL_PROCESSES} | row
             taken.append({"period_from": first, "period_to": last} | stamp | row | {"withdrawn_at": None})
             taken[-1]["release_id"] = row_digest(seal, cut, row)[:32]
             window = {"cut": cut, "process_key": row["process_key"], "window_from": start, "window_to": last}
@@ -401,6 +418,7 @@ def columns_of(cut: str) -> list[str]:
     never = {"release_id", *STAMP} - ({"released_at", "policy_version"} if cut == BLOCK else set())
     # A pooled comment tells no time.
     never |= {"period_from", "period_to"} if cut == COMMENT else set()
+    never |= {"process_key"} if cut == SCORE else set()
     return [name for name in rules.SCHEMAS[OF_CUT[cut]].names if name not in never]
 
 
@@ -415,10 +433,13 @@ def published(found: Released, cut: str) -> pa.Table:
     rows = [row for row in _released(found, cut) if row["withdrawn_at"] is None]
     rows.sort(key=lambda row: row_digest(found.seal, cut, row))
     columns = columns_of(cut)
-    scope = {} if cut == BLOCK else {"scope": "hidden"}
+    constants: dict[str, Any] = {} if cut == BLOCK else {"scope": "hidden"}
+    # Beside named scores, which may still change until their half-year is closed.
+    constants |= {"is_frozen": True} if cut == SCORE else {}
     schema = rules.SCHEMAS[OF_CUT[cut]]
-    fields = [schema.field(name) for name in columns] + [pa.field(name, pa.string()) for name in scope]
-    return pa.Table.from_pylist([{name: row[name] for name in columns} | scope for row in rows], pa.schema(fields))
+    fields = [schema.field(name) for name in columns]
+    fields += [pa.field(name, pa.scalar(value).type) for name, value in constants.items()]
+    return pa.Table.from_pylist([{name: row[name] for name in columns} | constants for row in rows], pa.schema(fields))
 
 
 def published_rows(found: Released) -> pa.Table:
@@ -435,8 +456,7 @@ def ledger_entries(found: Released) -> pa.Table:
             (
                 {
                     "cut": cut,
-                    "window_from": row["block_from"] if cut == BLOCK else row["period_from"],
-                    "window_to": row["block_to"] if cut == BLOCK else row["period_to"],
+                    **dict(zip(("window_from", "window_to"), _window(cut, row), strict=True)),
                     "row_digest": row_digest(found.seal, cut, row),
                     **{name: row[name] for name in STAMP},
                 }
@@ -452,6 +472,12 @@ def ledger_entries(found: Released) -> pa.Table:
 def decided_windows(found: Released) -> pa.Table:
     """`ops.release_window`: the windows that are decided for good."""
     return pa.Table.from_pandas(found.state.windows, rules.SCHEMAS["windows"], preserve_index=False)
+
+
+def _window(cut: str, row: Mapping[str, Any]) -> tuple[Any, Any]:
+    """First and last month of what a row is about; None where it does not say so."""
+    name = {BLOCK: "block", SCORE: "window"}.get(cut, "period")
+    return row.get(f"{name}_from"), row.get(f"{name}_to")
 
 
 def check_ledger(db: Session, found: Released) -> None:

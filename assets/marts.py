@@ -23,7 +23,7 @@ from assets.hidden import (
     read_released,
 )
 from assets.periods import MONTHS, ONE_RUN
-from assets.rules.hidden import BLOCK, COVERAGE
+from assets.rules.hidden import BLOCK, COVERAGE, SCORE
 from assets.star import DIMENSION_SPECS, FACT_SPECS
 from sources.bitrix24 import Bitrix24
 from sources.vault import Vault
@@ -70,6 +70,8 @@ def marts(
     fills: dict[tuple[str, str], Fill] = {
         (target.database, target.name): _with_hidden(cut, found, {"today": today} if cut == COVERAGE else None)
         for cut, target in SHOWN_IN.items()
+        # A fact: it stands beside the named scores.
+        if cut != SCORE
     }
     yield from build(context, warehouse, "marts", MART_SPECS, fills, first=lambda db: _write_ledger(db, found))
 

@@ -7,18 +7,23 @@ transforms themselves (`warehouse_sql/transforms`), marts, the swap.
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from functools import partial
 
 import dagster as dg
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.building import build, spec
+from assets.building import Fill, build, spec
 from assets.crm import OWNERS, people, read_months
+from assets.decisions import decision
 from assets.guard import guarded
-from assets.hidden import hidden, published_rows, read_released
+from assets.hidden import hidden, published, published_rows, read_released
 from assets.periods import MONTHS, ONE_RUN, months_asked, period_of, yyyymm
 from assets.release import RELEASED_COLUMNS, RELEASED_OBLIGATION_COLUMNS
-from assets.rules import comments, reasons
+from assets.rules import comments, decisions, reasons
+from assets.rules.hidden import SCORE
+from assets.scores import as_table, read_scores, scored
 from assets.terms import Terms
 from sources.bitrix24 import Bitrix24
 from sources.vault import CURRENT, Vault
@@ -29,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 @dg.asset(
     key=["stg", "inputs"],
-    deps=[hidden, people],
+    deps=[hidden, people, scored, decision],
     group_name="warehouse",
     owners=OWNERS,
     kinds={"clickhouse"},
@@ -208,16 +213,65 @@ FACT_SPECS = (
     spec("hr", "fct_rating", "Ratings in mode open or named_to_hr, named; for HR only.", DIMENSION_SPECS),
     spec("hr", "fct_obligation", "Ratings that closed tasks make expect, named; for HR only.", DIMENSION_SPECS),
     spec("hr", "fct_rating_event", "What happened to named ratings between runs; for HR only.", DIMENSION_SPECS),
+    spec("hr", "fct_score", "Scores and bands of ratees by half-year; for HR only.", DIMENSION_SPECS, by_sql=False),
+    spec("hr", "fct_signal", "What HR may look at: odd pairs and raters; for HR only.", DIMENSION_SPECS, by_sql=False),
+    spec("hr", "fct_decision", "What people decided on the bands; for HR only.", DIMENSION_SPECS, by_sql=False),
 )
 
 
 @dg.multi_asset(name="facts", specs=FACT_SPECS, partitions_def=MONTHS, backfill_policy=ONE_RUN)
 @guarded
 def facts(
-    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse], vault: dg.ResourceParam[Vault]
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Builds all facts by their transforms."""
-    yield from build(context, warehouse, "facts", FACT_SPECS, {})
+    """Builds all facts: ratings by their transforms, what is computed of them as the vault holds it."""
+    fills: dict[tuple[str, str], Fill] = {
+        ("hr", name): partial(_insert_all, parts=parts) for name, parts in score_tables(vault).items()
+    }
+    yield from build(context, warehouse, "facts", FACT_SPECS, fills)
+
+
+DECISION_ROWS = pa.schema(
+    [
+        ("number", pa.int64()),
+        ("ratee_id", pa.int64()),
+        ("period", pa.date32()),
+        ("scope", pa.string()),
+        ("recommendation", pa.string()),
+        ("decision", pa.string()),
+        ("decided_by", pa.int64()),
+        ("decided_on", pa.date32()),
+        ("reason", pa.string()),
+        ("reason_level", pa.string()),
+        ("exclusion_code", pa.string()),
+        ("is_counted", pa.bool_()),
+        ("is_different", pa.bool_()),
+    ]
+)
+"""`hr.fct_decision`."""
+
+
+def score_tables(vault: Vault) -> dict[str, list[pa.Table]]:
+    """Rows of `hr.fct_score`, `fct_signal` and `fct_decision`, by table."""
+    named, signalled = read_scores(vault)
+    named = named.append_column("scope", pa.array(["named"] * len(named), pa.string()))
+    hidden_bands = published(read_released(vault), SCORE)
+    known = ["scope", "ratee_id", "window_to", "band"]
+    bands = pd.concat([rows.select(known).to_pandas() for rows in (named, hidden_bands)], ignore_index=True)
+    reviews, recorded = (vault.read(name, CURRENT).to_pandas() for name in ("review", "decision"))
+    employees = vault.read("employees", CURRENT)["employee_id"].to_pylist()
+    statuses = decisions.statuses(signalled.to_pandas(), reviews)
+    decided = decisions.decide(recorded, bands, set(employees))
+    return {
+        "fct_score": [named, hidden_bands],
+        "fct_signal": [signalled.append_column("status", pa.array(statuses.tolist(), pa.string()))],
+        "fct_decision": [as_table(decided, DECISION_ROWS)],
+    }
+
+
+def _insert_all(db: Session, target: PublishedTable, parts: list[pa.Table]) -> None:
+    for rows in parts:
+        db.insert(target.staged, rows)
 
 
 STAR = [dimensions, facts]

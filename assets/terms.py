@@ -6,17 +6,19 @@ environment (`pipelines/settings.py`), the meaning of any term (`assets/rules`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from assets.rules.disclosure import Profile, ProfileName
 from assets.rules.policy import PolicyBook
 from assets.rules.structure import ProcessTerms
-from sources.contracts import Process
+from sources.contracts import DecisionProcess, Process
 
 
 @dataclass(frozen=True)
 class Terms:
-    """Processes, policy and release rules of one portal.
+    """Processes, policy, release rules and sources of decisions of one portal.
 
     Attributes:
         processes: rated hand-overs, in the order of the configuration.
@@ -26,6 +28,11 @@ class Terms:
         freeze_day: day of the next month on which a month is closed.
         retention_months: how many months, the current one included, the vault holds.
         count_unexplained: whether a lowered score counts even if its comment says nothing.
+        decisions_csv: HR's file of decisions, if that is where they stand.
+        decision_process: the smart process of decisions, if that is where they stand; never both.
+        decision_values: written word to the decision that it means, where the usual words do not do.
+        experimental_signals: signal types to look for besides those that are always looked for.
+        reviews_csv: HR's file of signals that were looked at.
     """
 
     processes: tuple[Process, ...]
@@ -35,6 +42,11 @@ class Terms:
     freeze_day: int
     retention_months: int = 14
     count_unexplained: bool = False
+    decisions_csv: Path | None = None
+    decision_process: DecisionProcess | None = None
+    decision_values: Mapping[str, str] = field(default_factory=dict)
+    experimental_signals: tuple[str, ...] = ()
+    reviews_csv: Path | None = None
 
     def by_process(self) -> dict[str, ProcessTerms]:
         """What the structure rules need of each process."""

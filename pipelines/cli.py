@@ -34,6 +34,8 @@ app.add_typer(vault_app, name="vault")
 app.add_typer(portal_app, name="portal")
 app.add_typer(warehouse_app, name="warehouse")
 app.add_typer(rules_app, name="rules")
+export_app = typer.Typer(no_args_is_help=True, help="Tables for people, out of the warehouse.")
+app.add_typer(export_app, name="export")
 redact_app = typer.Typer(no_args_is_help=True, help="The redaction of comments: measure it.")
 app.add_typer(redact_app, name="redact")
 
@@ -74,11 +76,13 @@ def _known_errors() -> tuple[type[Exception], ...]:
     from assets.rules.policy import PolicyError
     from assets.rules.redaction import RedactionError
     from pipelines.evaluation import LabelledFileError
+    from pipelines.export import ExportError
     from pipelines.lock import RunBusyError
     from pipelines.running import NothingToReadError, StorageError
     from pipelines.settings import ConfigError
     from sources.bitrix24 import PortalError
     from sources.contracts import ContractBrokenError
+    from sources.decisions import DecisionFileError
     from sources.vault import VaultError
     from warehouse_sql.engine import WarehouseError
 
@@ -87,6 +91,8 @@ def _known_errors() -> tuple[type[Exception], ...]:
         AuditFailedError,
         ConfigError,
         ContractBrokenError,
+        DecisionFileError,
+        ExportError,
         ForgottenMonthError,
         LabelledFileError,
         LedgerError,
@@ -360,6 +366,39 @@ def redact_evaluate(
     figures = evaluate(rows, redactor)
     figures |= {"comments_per_second": comments_per_second(rows, redactor), "ner": "on" if net else "off"}
     typer.echo(json.dumps(figures))
+
+
+@export_app.command("scores")
+def export_scores(
+    period: Annotated[str, typer.Option("--period", callback=_month, help="Last month of the half-year, 2026-10.")],
+    config: ConfigOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write here, readable for you alone (default: standard output).")
+    ] = None,
+    scope: Annotated[
+        Literal["named", "hidden", "all"],
+        typer.Option(help="named: with figures; hidden: bands of the last closed calendar half-year."),
+    ] = "named",
+) -> None:
+    """Write the committee's CSV: recommendations, their figures, decisions.
+
+    Russian Excel opens it with a double click: UTF-8 with a mark, semicolons, decimal commas. It holds names: keep it
+    as you keep personal files. With the columns of the decision filled in it can be named as decisions.csv in the
+    configuration.
+    """
+    from pipelines.export import committee_table, write_owner_only
+
+    content, still_open = committee_table(_settings(config).warehouse(), period, scope)
+    for window in still_open:
+        print(
+            f"note: the half-year {window} is not closed yet: its recommendations can still change",
+            file=sys.stderr,
+        )
+    if out:
+        write_owner_only(out, content)
+        print(f"Wrote {out}.", file=sys.stderr)
+    else:
+        sys.stdout.buffer.write(content)
 
 
 @rules_app.command("suggest")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from assets import crm, hidden, marts, obligations, publish, ratings, release, star
+from assets import crm, decisions, hidden, marts, obligations, publish, ratings, release, scores, star
 from assets.checks import CHECKS
 from pipelines.automation import changed_months, daily, failure_sensor, ratings_job, sweep_job
 from pipelines.resources import resources
@@ -32,6 +32,8 @@ def build_defs(*, config_file: str = "", resource_overrides: Mapping[str, object
             ratings.checked,
             obligations.obligation,
             release.released,
+            scores.scored,
+            decisions.decision,
             hidden.hidden,
             star.inputs,
             *star.STAR,

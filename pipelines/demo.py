@@ -138,10 +138,22 @@ FIGURES = """
     FROM (SELECT *, arrayJoin(if(is_counted, ['counted', 'all'], ['all'])) AS basis FROM rated)
     GROUP BY basis ORDER BY basis DESC
 """
+# Scores and signals: the last half-year that is complete; named and hidden ones end in different months.
+BANDS = """
+    SELECT scope, concat(toString(window_from), ' .. ', toString(window_to)) AS months, band, count() AS people
+    FROM hr.fct_score
+    WHERE (scope, window_to) IN (SELECT scope, max(window_to) FROM hr.fct_score WHERE is_frozen GROUP BY scope)
+    GROUP BY scope, months, band ORDER BY scope DESC, people DESC, band
+"""
+SIGNALS = """
+    SELECT title, count() AS signals FROM hr.fct_signal
+    WHERE window_to = (SELECT max(window_to) FROM hr.fct_score WHERE scope = 'named' AND is_frozen)
+    GROUP BY title ORDER BY signals DESC, title
+"""
 
 
 def show_worth(console: Console, warehouse: Warehouse) -> None:
-    """Prints what open ratings are worth: comment rules, shares explained and excluded, reasons, coverage."""
+    """Prints what ratings are worth: comment rules, shares explained and excluded, reasons, coverage, bands."""
     with warehouse.session("demo") as db:
         tables = {
             "Comments that break a rule (open scope)": db.rows(RULES),
@@ -149,6 +161,8 @@ def show_worth(console: Console, warehouse: Warehouse) -> None:
             "With and without the unexplained": db.rows(FIGURES),
             "Reasons of lowered scores": db.rows(REASONS),
             "Coverage by process": db.rows(COVERAGE),
+            "Bands of the last complete half-year (HR only)": db.rows(BANDS),
+            "Signals in it (HR only)": db.rows(SIGNALS),
         }
     for title, rows in tables.items():
         if rows:

@@ -1,8 +1,8 @@
 """The doctor's look at the portal.
 
-Belongs here: webhook, clock, time zone, scopes, people, and for each process fields, options, stages, filters,
-elements, linked tasks and the workgroups that coverage goes by. Does not belong here: how the portal is asked
-(`sources/bitrix24.py`), what REST cannot show (`doctor.py`).
+Belongs here: webhook, clock, time zone, scopes, people, for each process fields, options, stages, filters, elements,
+linked tasks and the workgroups that coverage goes by, and the process of decisions. Does not belong here: how the
+portal is asked (`sources/bitrix24.py`), what REST cannot show (`doctor.py`).
 
 Sentences hold counts, ids of departments and stages, field names and option texts, never a person or a comment.
 """
@@ -23,10 +23,13 @@ from sources.bitrix24 import Bitrix24, PortalError, ProcessOnPortal
 from sources.contracts import (
     SCORE_RANGE,
     ContractBrokenError,
+    DecisionProcess,
+    FieldDefinition,
     Process,
     ratings_table,
     read_score,
 )
+from sources.decisions import read_outcome
 
 MOST_CLOCK_SKEW_SECONDS = 120
 
@@ -43,6 +46,15 @@ FITTING = {
     "reason": {"enumeration"},
 }
 """Types of `crm.item.fields` that each role can be read from."""
+
+FITTING_DECISION = {
+    "ratee": {"employee", "user"},
+    "period": {"date", "datetime", "string"},
+    "decision": {"enumeration", "string"},
+    "reason": {"string", "text"},
+    "decided_by": {"employee", "user"},
+}
+"""The same for the roles of a decision."""
 
 USER_SCOPES = {"user_brief", "user_basic", "user"}
 
@@ -76,6 +88,9 @@ def examine_portal(settings: Settings, found: Findings, held: Held | None) -> No
             _people(settings, portal, found, held)
         for process in settings.file.processes:
             _process(process, settings, portal, found, held)
+        if settings.decision_process:
+            with found.examine("decisions"):
+                _decisions(settings.decision_process, portal, found)
 
 
 def _scopes(settings: Settings, granted: frozenset[str], found: Findings) -> None:
@@ -157,6 +172,40 @@ def _people(settings: Settings, portal: Bitrix24, found: Findings, held: Held | 
                 f"The portal has no department {department}, which {where} names: what is written there never holds; "
                 "correct the number (department.get lists them).",
             )
+
+
+# --- decisions ------------------------------------------------------------------------------------------------------
+
+
+def _decisions(process: DecisionProcess, portal: Bitrix24, found: Findings) -> None:
+    definitions = portal.decision_fields(process)
+    misfits = [
+        f"decisions.fields.{role} (type {definitions[name].type}, needed {' or '.join(sorted(FITTING_DECISION[role]))})"
+        for role, name in process.fields.names().items()
+        if definitions[name].type not in FITTING_DECISION[role]
+    ]
+    unread = _unread_outcomes(process, definitions[process.fields.decision])
+    shown = portal.census({process.entity_type_id: 0})[process.entity_type_id].elements
+    if misfits:
+        found.fail("decisions", f"Fields of another type than a decision needs: {'; '.join(misfits)}; correct them.")
+    if unread:
+        found.fail(
+            "decisions",
+            f"Options of the decision that mean nothing to Estafeta: {'; '.join(unread)}. Decisions that chose them do "
+            "not count; add them to decisions.decision_values.",
+        )
+    if not shown:
+        found.note(
+            "decisions",
+            "The webhook's owner sees no element of the smart process of decisions: nobody has decided yet, or the "
+            "account may not read it (REST does not tell which); compare with the list that an administrator sees.",
+        )
+    elif not misfits and not unread:
+        found.ok("decisions", f"{shown} elements are visible, and every mapped field fits.")
+
+
+def _unread_outcomes(process: DecisionProcess, definition: FieldDefinition) -> list[str]:
+    return [text for text in definition.option_texts().values() if not read_outcome(text, process.decision_values)]
 
 
 # --- one process ----------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -21,7 +21,7 @@ from assets.rules.disclosure import PROFILES, ProfileName
 from assets.rules.policy import PolicyBook, PolicyEntry, PolicyError
 from assets.terms import Terms
 from sources.bitrix24 import Bitrix24, WebhookRefusedError
-from sources.contracts import Frozen, Process, TaskGroup
+from sources.contracts import DecisionFields, DecisionProcess, Frozen, Outcome, Process, TaskGroup
 from sources.vault import Vault, VaultKey
 from warehouse_sql.warehouse import Warehouse
 
@@ -92,6 +92,32 @@ class NotifySettings(Frozen):
     bitrix24_users: tuple[Annotated[int, Field(ge=1)], ...] = ()
 
 
+class DecisionSettings(Frozen):
+    """Where people decide on recommendations: a CSV file or a smart process, never both."""
+
+    csv: Path | None = None
+    entity_type_id: Annotated[int | None, Field(ge=1)] = None
+    fields: DecisionFields | None = None
+    decision_values: dict[str, Outcome] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one(self) -> DecisionSettings:
+        if (self.csv is None) == (self.entity_type_id is None):
+            raise ValueError("write either csv or entity_type_id with fields")
+        if self.csv is not None and self.fields is not None:
+            raise ValueError("fields belong to entity_type_id: a csv has headings of its own")
+        if self.csv is None and self.fields is None:
+            raise ValueError("entity_type_id needs fields: ratee, period, decision and reason")
+        return self
+
+
+class SignalSettings(Frozen):
+    """Which signals are looked for, and which were looked at."""
+
+    experimental: tuple[Literal["ring", "retaliation", "severity_shift"], ...] = ()
+    reviews: Path | None = None
+
+
 class Secrets(BaseSettings):
     """What comes from the environment alone."""
 
@@ -117,6 +143,8 @@ class ConfigFile(Frozen):
     warehouse: WarehouseSettings = WarehouseSettings()
     vault: VaultSettings = VaultSettings()
     notify: NotifySettings = NotifySettings()
+    decisions: DecisionSettings | None = None
+    signals: SignalSettings = SignalSettings()
 
     @model_validator(mode="after")
     def _keys_are_unique(self) -> ConfigFile:
@@ -126,6 +154,8 @@ class ConfigFile(Frozen):
             twice = {value for value in values if values.count(value) > 1}
             if twice:
                 raise ValueError(f"processes: {name} {', '.join(sorted(twice))} stands twice")
+        if self.decisions and str(self.decisions.entity_type_id) in types:
+            raise ValueError("decisions: entity_type_id is that of a rated process; decisions have one of their own")
         unknown = {entry.process for entry in self.policies} - {"*", *keys}
         if unknown:
             raise ValueError(f"policies: no process has the key {', '.join(sorted(unknown))}")
@@ -234,7 +264,7 @@ class Settings:
     @property
     def terms(self) -> Terms:
         """What assets need to know of the configuration."""
-        release = self.file.release
+        release, decisions, signals = self.file.release, self.file.decisions, self.file.signals
         return Terms(
             processes=self.file.processes,
             policy=self.policy,
@@ -243,6 +273,23 @@ class Settings:
             freeze_day=release.freeze_day,
             retention_months=self.file.vault.retention_months,
             count_unexplained=self.file.rules.count_unexplained,
+            decisions_csv=self._folder / decisions.csv if decisions and decisions.csv else None,
+            decision_process=self.decision_process,
+            decision_values=decisions.decision_values if decisions else {},
+            experimental_signals=signals.experimental,
+            reviews_csv=self._folder / signals.reviews if signals.reviews else None,
+        )
+
+    @property
+    def decision_process(self) -> DecisionProcess | None:
+        """The smart process in which decisions are taken, if there is one."""
+        decisions = self.file.decisions
+        if decisions is None or decisions.entity_type_id is None or decisions.fields is None:
+            return None
+        return DecisionProcess(
+            entity_type_id=decisions.entity_type_id,
+            fields=decisions.fields,
+            decision_values=decisions.decision_values,
         )
 
     def portal(self) -> Bitrix24:
@@ -324,6 +371,9 @@ def _known_keys() -> list[str]:
         WarehouseSettings,
         VaultSettings,
         NotifySettings,
+        DecisionSettings,
+        SignalSettings,
+        DecisionFields,
         Process.model_fields["fields"].annotation,
         TaskGroup,
     )

@@ -11,7 +11,7 @@ people change while it is read stays in the list that is walked. Months are cut 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from types import TracebackType
@@ -25,9 +25,11 @@ from sources.contracts import (
     COMPLETED,
     FIRST_PERIOD,
     ContractBrokenError,
+    DecisionProcess,
     Department,
     FieldDefinition,
     GroupTask,
+    Mapped,
     Process,
     Profile,
     Status,
@@ -38,6 +40,7 @@ from sources.contracts import (
     stubs_table,
     tasks_table,
 )
+from sources.decisions import decisions_table
 from sources.envelope import (
     PAGE,
     FilterBrokenError,
@@ -501,24 +504,49 @@ class Bitrix24:
             RightsLostError: the portal denies one of them: it is hidden, not deleted.
             UnknownProcessError: the whole smart process is gone: nobody deleted its elements.
         """
-        commands = [
-            "crm.item.get?" + encode({"entityTypeId": process.entity_type_id, "id": rating_id})
-            for rating_id in rating_ids
-        ]
-        alive: list[dict[str, Any]] = []
-        for rating_id, result in zip(rating_ids, self._connection.batch(commands), strict=True):
-            if isinstance(result, Refusal) and result.code == "NOT_FOUND":
-                continue
-            item = _accepted(result, "crm.item.get")
-            item = item.get("item") if isinstance(item, dict) else None
-            if not isinstance(item, dict) or str(item.get("id")) != str(rating_id):
-                raise ContractBrokenError("crm.item.get returned neither the item asked for nor an error")
-            alive.append(item)
+        alive = self._alive(process, rating_ids)
         if len(alive) < len(rating_ids):
             # A smart process that is gone answers NOT_FOUND as well. Asked afterwards: it was there until now.
             (fields,) = self._connection.batch(["crm.item.fields?" + encode({"entityTypeId": process.entity_type_id})])
             _read_fields(process, fields)
         return ratings_table(process, alive, portal.definitions, portal.failure_stages, self._zone)
+
+    # --- decisions --------------------------------------------------------------------------------------------
+
+    def decisions(self, process: DecisionProcess, known: Collection[int]) -> pa.Table:
+        """Reads all decisions on recommendations.
+
+        Args:
+            process: where they are taken.
+            known: ids of decisions that were read before; those no longer listed are asked for one by one.
+
+        Returns:
+            Columns of `decisions.DECISION_COLUMNS`, by rising id; elements without decision and reason are left out.
+
+        Raises:
+            RightsLostError: a known decision is hidden from the webhook's owner, not deleted.
+            UnknownProcessError: an entityTypeId that the portal does not have.
+            UnknownFieldError: a mapped field that the smart process does not have.
+        """
+        definitions = self.decision_fields(process)
+        wanted = ["id", "createdTime", *process.fields.names().values()]
+        items = self._connection.collect(_elements(process, wanted, {}))
+        listed = {int(item["id"]) for item in items}
+        items += self._alive(process, sorted(set(known) - listed))
+        return decisions_table(process, sorted(items, key=lambda item: int(item["id"])), definitions, self._zone)
+
+    def decision_fields(self, process: DecisionProcess) -> dict[str, FieldDefinition]:
+        """Reads the mapped fields of the process in which decisions are taken.
+
+        Returns:
+            By REST name.
+
+        Raises:
+            UnknownProcessError: an entityTypeId that the portal does not have.
+            UnknownFieldError: a mapped field that the smart process does not have.
+        """
+        (fields,) = self._connection.batch(["crm.item.fields?" + encode({"entityTypeId": process.entity_type_id})])
+        return _read_fields(process, fields)
 
     # --- how it is asked --------------------------------------------------------------------------------------
 
@@ -526,6 +554,22 @@ class Bitrix24:
         """A moment as filters on times take it."""
         local = moment.astimezone(self._zone).replace(microsecond=0)
         return local.isoformat() if self._writes_offset else local.strftime("%Y-%m-%d %H:%M:%S")
+
+    def _alive(self, process: Mapped, item_ids: Sequence[int]) -> list[dict[str, Any]]:
+        """Those of some elements that still exist, asked for one by one; one that is hidden is an error."""
+        commands = [
+            "crm.item.get?" + encode({"entityTypeId": process.entity_type_id, "id": item_id}) for item_id in item_ids
+        ]
+        alive: list[dict[str, Any]] = []
+        for item_id, result in zip(item_ids, self._connection.batch(commands), strict=True):
+            if isinstance(result, Refusal) and result.code == "NOT_FOUND":
+                continue
+            item = _accepted(result, "crm.item.get")
+            item = item.get("item") if isinstance(item, dict) else None
+            if not isinstance(item, dict) or str(item.get("id")) != str(item_id):
+                raise ContractBrokenError("crm.item.get returned neither the item asked for nor an error")
+            alive.append(item)
+        return alive
 
     def _tasks_by_id(self, model: type[AnyTask], task_ids: Sequence[int], fields: Sequence[str]) -> list[AnyTask]:
         wanted = sorted(set(task_ids))
@@ -658,7 +702,7 @@ def _rating_fields(process: Process) -> list[str]:
     return ["id", "createdTime", "updatedTime", "stageId", *process.fields.names().values()]
 
 
-def _elements(process: Process, fields: Sequence[str], condition: Mapping[str, Any]) -> Walk:
+def _elements(process: Mapped, fields: Sequence[str], condition: Mapping[str, Any]) -> Walk:
     """All elements of a process under a condition, page by page along their ids."""
     params = {
         "entityTypeId": process.entity_type_id,
@@ -683,7 +727,7 @@ def _accepted(result: object, method: str) -> object:
     return result
 
 
-def _read_fields(process: Process, result: object) -> dict[str, FieldDefinition]:
+def _read_fields(process: Mapped, result: object) -> dict[str, FieldDefinition]:
     if isinstance(result, Refusal) and result.code == "NOT_FOUND":
         raise UnknownProcessError(
             f"The portal has no smart process with entityTypeId {process.entity_type_id}: correct "

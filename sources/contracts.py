@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from html import unescape
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -136,6 +136,65 @@ class Process(Frozen):
                 f"process {self.key}: tasks.min_tasks is for cadence month; with cadence task every task is rated"
             )
         return self
+
+
+Outcome = Literal["accepted", "rejected", "deferred"]
+"""What people make of a recommendation."""
+
+
+class DecisionFields(Frozen):
+    """REST names of the smart process fields that carry a decision on a recommendation."""
+
+    ratee: str
+    period: str
+    decision: str
+    reason: str
+    decided_by: str | None = None
+
+    def names(self) -> dict[str, str]:
+        """Mapped fields only: role to REST name."""
+        return {role: name for role, name in self.model_dump().items() if name is not None}
+
+
+class DecisionProcess(Frozen):
+    """The smart process in which people decide on recommendations.
+
+    Attributes:
+        key: stands for it in messages, where rated processes have their own keys.
+        decision_values: what stands in the decision field, to what it means, where the usual words do not.
+    """
+
+    key: Literal["decisions"] = "decisions"
+    entity_type_id: Annotated[int, Field(ge=1)]
+    fields: DecisionFields
+    decision_values: dict[str, Outcome] = {}
+
+
+class Fields(Protocol):
+    """A field map."""
+
+    def names(self) -> dict[str, str]:
+        """Role to REST name."""
+        ...
+
+
+class Mapped(Protocol):
+    """A smart process with the fields that are read of it."""
+
+    @property
+    def key(self) -> str:
+        """Its name in the configuration."""
+        ...
+
+    @property
+    def entity_type_id(self) -> int:
+        """Its number in the portal."""
+        ...
+
+    @property
+    def fields(self) -> Fields:
+        """Its field map."""
+        ...
 
 
 def _number(value: object) -> int:
@@ -378,8 +437,8 @@ FIRST_PERIOD = date(2020, 1, 1)
 """No rating is older: partitions start here."""
 
 
-def _mapped_values(
-    process: Process, wanted: Mapping[str, str], items: Sequence[Mapping[str, Any]], upper_names: Mapping[str, str]
+def mapped_values(
+    process: Mapped, wanted: Mapping[str, str], items: Sequence[Mapping[str, Any]], upper_names: Mapping[str, str]
 ) -> dict[str, list[Any]]:
     """What elements hold in the mapped fields; some portals return these under their original upper case names.
 
@@ -499,7 +558,7 @@ def stubs_table(process: Process, items: Sequence[Mapping[str, Any]], zone: Zone
         ContractBrokenError: an element lacks id, createdTime or updatedTime, or one of them cannot be read.
     """
     named = {"period": process.fields.period} if process.cadence == "month" and process.fields.period else {}
-    dated = _dated(process, items, _mapped_values(process, named, items, {}).get("period", []), zone)
+    dated = _dated(process, items, mapped_values(process, named, items, {}).get("period", []), zone)
     table = {"rating_id": dated.identifiers, "period": dated.period.dt.date, "updated_at": dated.updated}
     return pa.table(
         {column.name: pa.array(table[column.name], column.type, from_pandas=True) for column in STUB_COLUMNS},
@@ -531,7 +590,7 @@ def ratings_table(
     """
     columns = process.fields.names()
     upper_names = {name: definition.upper_name for name, definition in definitions.items()}
-    values = _mapped_values(process, columns, items, upper_names)
+    values = mapped_values(process, columns, items, upper_names)
     dated = _dated(process, items, values.get("period", []), zone)
     nothing = [None] * len(items)
     try:

@@ -55,7 +55,7 @@ DWH = (
     "fct_rating",
     "bridge_rating_reason",
 )
-HR_TABLES = ("fct_rating", "fct_obligation", "fct_rating_event")
+HR_TABLES = ("fct_rating", "fct_obligation", "fct_rating_event", "fct_score", "fct_signal", "fct_decision")
 OPS = ("load_run", "load_count", "release", "release_window", "migration", "swap_journal")
 
 VIEWS = {

@@ -2,8 +2,8 @@
 
 Belongs here: the state of everything ever released of hidden scope, deciding the windows that are closed and not
 decided yet, withdrawing what a stricter policy no longer allows. Does not belong here: thresholds and cuts themselves
-(`disclosure.py`, `shares.py`, `pool.py`, `pseudonyms.py`), where the state is kept and how it is published
-(`assets/hidden.py`).
+(`disclosure.py`, `shares.py`, `pool.py`, `pseudonyms.py`, `hidden_scores.py`), where the state is kept and how it is
+published (`assets/hidden.py`).
 
 A window is decided once, when it is closed, and what was decided never changes: a second look at the same window would
 show by the difference what changed in between. So a window without any row is remembered too, or a rating that arrives
@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from assets.rules import pool, pseudonyms, shares
+from assets.rules import hidden_scores, pool, pseudonyms, shares
 from assets.rules.disclosure import BLOCK_MODES, METHOD, Profile, ProfileName, complete_quarters, plan
 from assets.rules.policy import MODES
 from assets.rules.thresholds import SEEN_BY_HR
@@ -32,6 +32,7 @@ NO_TEXTS: frozenset[ProfileName] = frozenset({"strict"})
 
 BLOCK, PAIR, REASON, VIOLATION = "rating_block", "department_pair", "reason", "rule_violation"
 COVERAGE, COMMENT, ROWS = "coverage", "comment_feed", "pseudonymous"
+SCORE = "fct_score"
 
 ADOPTED = "adopted"
 """Not a cut: marks the last month that a warehouse had decided when it was taken over."""
@@ -45,6 +46,7 @@ CHECKS = {
     VIOLATION: "k,authors,rounding",
     COVERAGE: "k,rounding",
     COMMENT: "k,authors,redaction,canary",
+    SCORE: "k,one_rater,no_proof",
 }
 """What every row of a cut has passed before it was released."""
 
@@ -130,6 +132,19 @@ SCHEMAS = {
             *_STAMP,
         ]
     ),
+    "bands": pa.schema(
+        [
+            ("release_id", pa.string()),
+            ("process_key", pa.string()),
+            ("ratee_id", pa.int64()),
+            ("window_from", pa.date32()),
+            ("window_to", pa.date32()),
+            ("band", pa.string()),
+            ("explanation", pa.string()),
+            ("method_version", pa.string()),
+            *_STAMP,
+        ]
+    ),
     "windows": pa.schema(
         [
             ("cut", pa.string()),
@@ -195,9 +210,11 @@ class HiddenState:
         violations: shares of broken comment rules.
         coverage: coverage of department pairs.
         comments: pooled comments; their window is the quarter whose close let them out, and is not published.
+        bands: bands of ratees by half-year, all processes together.
         windows: what is decided for good, with or without rows.
         register: which rating went into which block or pair, with its weight; the vault's own.
-        members: which rating stands behind which comment, share or cell of pseudonymous rows; the vault's own.
+        members: which rating stands behind which comment, share, band or cell of pseudonymous rows; the vault's
+            own.
         rows: rows of mode pseudonymous.
     """
 
@@ -207,6 +224,7 @@ class HiddenState:
     violations: pd.DataFrame
     coverage: pd.DataFrame
     comments: pd.DataFrame
+    bands: pd.DataFrame
     windows: pd.DataFrame
     register: pd.DataFrame
     members: pd.DataFrame
@@ -234,6 +252,7 @@ OF_CUT = {
     VIOLATION: "violations",
     COVERAGE: "coverage",
     COMMENT: "comments",
+    SCORE: "bands",
 }
 """The part of the state that holds the rows of each published cut."""
 
@@ -267,6 +286,7 @@ class ReleaseTerms:
         departments: names by id, as they are today.
         pseudonym_key: gives a month's 32 bytes, or None where they are destroyed.
         redactor: gives what takes people out of comments; asked only if a pool is to be decided, as it costs seconds.
+        destroyed: months whose ratings the vault destroyed for good.
     """
 
     profile_name: ProfileName
@@ -277,6 +297,7 @@ class ReleaseTerms:
     departments: Mapping[int, str]
     pseudonym_key: Callable[[date], bytes | None]
     redactor: Callable[[], pool.Redactor]
+    destroyed: Collection[date] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -331,6 +352,7 @@ def decide(
     heard = hidden[~hidden["is_viewer"].to_numpy(dtype=bool)]
     state = _with_comments(state, heard, closed, terms, held)
     state = _with_shares(state, heard, closed, terms)
+    state = _with_bands(state, hidden, obligations, closed, terms)
     return Decision(state, {process: dict(+counts) for process, counts in held.items()})
 
 
@@ -471,6 +493,44 @@ def _with_shares(
     return state
 
 
+def _with_bands(
+    state: HiddenState,
+    hidden: pd.DataFrame,
+    obligations: pd.DataFrame,
+    closed: Mapping[str, Collection[date]],
+    terms: ReleaseTerms,
+) -> HiddenState:
+    """Adds the bands of half-years that are closed in every process."""
+    for first in sorted(
+        hidden_scores.complete_half_years(closed.values()) - state.decided(SCORE, shares.ALL_PROCESSES)
+    ):
+        months = hidden_scores.months_of(first)
+        window = _windows(SCORE, shares.ALL_PROCESSES, first, months[-1], terms)
+        state = state.grown(windows=window)
+        if not set(months).isdisjoint(terms.destroyed):
+            # Half of what people said is not what they said.
+            continue
+        own, expected = (
+            rows[
+                rows["mode"].isin(hidden_scores.UNNAMED).to_numpy(dtype=bool)
+                & rows["period"].isin(months).to_numpy(dtype=bool)
+            ]
+            for rows in (hidden, obligations)
+        )
+        own = own.loc[own["is_counted"].to_numpy(dtype=bool), [*UNIT_COLUMNS, "rated_on"]]
+        own = own.astype({"score": "float64"}).sort_values(["process_key", "rating_id"], ignore_index=True)
+        rows = hidden_scores.bands(own, expected, terms.profile.k)
+        rows = rows.assign(
+            process_key=shares.ALL_PROCESSES,
+            window_from=first,
+            window_to=months[-1],
+            release_id=_ids(rows, SCORE, shares.ALL_PROCESSES, ["ratee_id"], first, months[-1], terms.seal),
+        )
+        members = own.merge(rows[["ratee_id", "release_id"]], on="ratee_id").assign(cut=SCORE)
+        state = state.grown(bands=_stamped(rows, SCORE, terms), members=members)
+    return state
+
+
 def withdraw(
     state: HiddenState, ratings: pd.DataFrame, obligations: pd.DataFrame, today: date
 ) -> tuple[HiddenState, dict[str, int]]:
@@ -493,7 +553,11 @@ def withdraw(
     blocks = blocks.merge(now, on=["process_key", "rating_id"])
     behind = state.members.merge(now, on=["process_key", "rating_id"])
     too_strict = behind["mode"].map(MODES.index).gt(MODES.index("pseudonymous"))
-    no_longer = np.where(behind["cut"].eq(ROWS), too_strict, ~behind["mode"].isin(shares.SHARED_MODES)).astype(bool)
+    may_stand = [
+        mode in (hidden_scores.UNNAMED if cut == SCORE else shares.SHARED_MODES)
+        for cut, mode in zip(behind["cut"], behind["mode"], strict=True)
+    ]
+    no_longer = np.where(behind["cut"].eq(ROWS), too_strict, ~np.array(may_stand, dtype=bool)).astype(bool)
     ids = {
         *blocks.loc[~blocks["mode"].isin(list(BLOCK_MODES)), "release_id"],
         *behind.loc[no_longer, "release_id"],
@@ -530,7 +594,7 @@ def finished(state: HiddenState) -> HiddenState:
     kept: dict[str, pd.DataFrame] = {}
     for cut, name in {**OF_CUT, ROWS: "rows"}.items():
         frame = getattr(state, name)
-        start = {BLOCK: "block_to", ROWS: "period"}.get(cut, "period_from")
+        start = {BLOCK: "block_to", ROWS: "period", SCORE: "window_from"}.get(cut, "period_from")
         own = pd.MultiIndex.from_arrays([[cut] * len(frame), frame["process_key"], frame[start]])
         kept[name] = frame[own.isin(windows)].reset_index(drop=True)
     known = {name: set(frame["release_id"]) for name, frame in kept.items()}

@@ -361,7 +361,7 @@ def _explanation(row: Mapping[Any, Any], evidence: Evidence) -> str:
         f"в среднем у сопоставимых коллег {others}; {basis}"
     )
     if row["withheld"] == "mutual":
-        told += "; есть сигнал о взаимных пятёрках, и пока его не разобрали, рекомендации нет"
+        told += "; много взаимных пятёрок с одним из коллег, поэтому рекомендации нет: решает комитет"
     elif row["withheld"]:
         beside = row["sensitivity_band"]
         told += f"; без пар, отмеченных сигналами, вывод был бы другим («{beside}»), поэтому рекомендации нет"

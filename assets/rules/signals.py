@@ -25,10 +25,14 @@ from assets.rules.wording_ru import counted
 METHOD_VERSION = "signals-1"
 """Name of this rule set, stamped on every signal."""
 
+SCORE_FROM = 1
+
 RECIPROCAL_RATINGS = 6
 RECIPROCAL_EACH = 2
 RECIPROCAL_STRENGTH = 1.9
 """In companies of 240 people without cheats about three pairs reach it in half a year."""
+TRADED_STRENGTH = 1.5
+"""Six or seven such pairs: enough for doubt, too many for alerts."""
 
 SINKING_RATINGS = 3
 SINKING_DEVIATIONS = 2.75
@@ -36,7 +40,10 @@ SINKING_DEVIATIONS = 2.75
 
 LINE_RATINGS = 20
 LINE_SHARE = 0.98
-LINE_CHANCE = 0.001
+LINE_CHANCE = 0.0001
+"""In companies of 240 people without cheats two raters stay below it in half a year."""
+SURE = (0.005, 0.995)
+"""Nothing is foretold more surely."""
 
 RING_RATINGS = 4
 RING_PEOPLE = 3
@@ -121,19 +128,24 @@ def find(
     return pd.concat(found[1:], ignore_index=True) if len(found) > 1 else found[0]
 
 
-def flagged_pairs(found: pd.DataFrame) -> pd.DataFrame:
+def flagged_pairs(found: pd.DataFrame, fit: Fit) -> pd.DataFrame:
     """The pairs that a sensitivity score leaves out: those whose ratings of one another are in doubt.
+
+    Who trades fives is in doubt below the strength that raises an alert: an alert costs somebody an enquiry, but a
+    recommendation that is left to the committee costs nothing.
 
     Args:
         found: what `find` found.
+        fit: the model it was found with.
 
     Returns:
-        Columns rater_id, ratee_id; of two people who rate each other both directions.
+        Columns rater_id, ratee_id; of two people who trade fives both directions.
     """
-    about = found[found["signal_type"].isin(["reciprocal", "sinking", "ring", "retaliation"]).to_numpy(dtype=bool)]
-    mutual = about[about["signal_type"].eq("reciprocal").to_numpy(dtype=bool)]
-    back = mutual[PAIR_COLUMNS].rename(columns={"rater_id": "ratee_id", "ratee_id": "rater_id"})
-    pairs: pd.DataFrame = pd.concat([about[PAIR_COLUMNS], back[PAIR_COLUMNS]]).drop_duplicates()
+    about = found[found["signal_type"].isin(["sinking", "ring", "retaliation"]).to_numpy(dtype=bool)]
+    traded = _reciprocal(fit)
+    traded = traded.loc[traded["is_traded"].to_numpy(dtype=bool), PAIR_COLUMNS]
+    back = traded.rename(columns={"rater_id": "ratee_id", "ratee_id": "rater_id"})
+    pairs: pd.DataFrame = pd.concat([about[PAIR_COLUMNS], traded, back[PAIR_COLUMNS]]).drop_duplicates()
     return pairs.sort_values(PAIR_COLUMNS, ignore_index=True)
 
 
@@ -178,13 +190,15 @@ def _reciprocal(fit: Fit) -> pd.DataFrame:
     part = np.sqrt(both["share"] * both["share_back"])
     better = (both["z_five"] + both["z_five_back"]).clip(lower=0)
     least = both[["ratings", "ratings_back"]].min(axis=1)
+    is_enough = given.ge(RECIPROCAL_RATINGS) & least.ge(RECIPROCAL_EACH)
     # Whoever gives anything but a five ranks below all who do not.
     strength = (part * np.sqrt(given) * (1 + better / 2)).where(fives.eq(1), fives - 1)
     return both.assign(
         ratings=given,
         strength=strength,
         part=part,
-        is_alert=given.ge(RECIPROCAL_RATINGS) & least.ge(RECIPROCAL_EACH) & strength.ge(RECIPROCAL_STRENGTH),
+        is_alert=is_enough & strength.ge(RECIPROCAL_STRENGTH),
+        is_traded=is_enough & strength.ge(TRADED_STRENGTH),
     )
 
 
@@ -223,22 +237,31 @@ def _rings(fit: Fit) -> pd.DataFrame:
 def _straight_lines(ratings: pd.DataFrame, fit: Fit) -> pd.DataFrame:
     """Raters who give everybody the same score, although the same people get others from others.
 
-    The chance is that of an average rater: each ratee's share of fives, or of lower scores, multiplied.
+    The chance is that of an average rater: the shares of fives (or of lower scores) that the ratees get from others,
+    multiplied. Whether somebody does not look or is only very lenient, no figure can tell: HR has to ask.
     """
     rows = ratings[ratings["score"].notna().to_numpy(dtype=bool)]
-    usual = pd.Series(np.clip(fit.five.mean + fit.five.effect, 0.01, 0.99), fit.ratees)
-    foretold = rows["ratee_id"].map(usual).astype("float64")
-    counts = rows.groupby(["rater_id", "score"]).size().rename("same").reset_index()
-    top = counts.sort_values(["rater_id", "same", "score"]).drop_duplicates("rater_id", keep="last")
-    own = rows.assign(log_five=np.log(foretold), log_low=np.log1p(-foretold)).groupby("rater_id")
-    raters = own.agg(ratings=("score", "size"), log_five=("log_five", "sum"), log_low=("log_low", "sum")).reset_index()
-    raters = raters.merge(top, on="rater_id")
-    log_chance = raters["log_five"].where(raters["score"].eq(FIVE), raters["log_low"])
-    share = raters["same"] / raters["ratings"]
-    return raters.assign(
-        ratee_id=0,
-        strength=(-log_chance / np.log(10)).where(share.ge(LINE_SHARE), share - 1),
-        is_alert=raters["ratings"].ge(LINE_RATINGS) & share.ge(LINE_SHARE) & log_chance.lt(np.log(LINE_CHANCE)),
+    usual = pd.Series(fit.five.mean + fit.five.effect, fit.ratees)
+    foretold = rows["ratee_id"].map(usual).to_numpy(dtype="float64")
+    raters, place = np.unique(rows["rater_id"].to_numpy(dtype="int64"), return_inverse=True)
+    scores = np.arange(SCORE_FROM, FIVE + 1)
+    given = np.stack([np.bincount(place[rows["score"].eq(at).to_numpy()], minlength=len(raters)) for at in scores])
+    total, same, top = given.sum(axis=0), given.max(axis=0, initial=0), scores[given.argmax(axis=0)]
+    share = np.clip(foretold, *SURE)
+    fives = np.bincount(place, np.log(share), len(raters))
+    lower = np.bincount(place, np.log1p(-share), len(raters))
+    log_chance = np.where(top == FIVE, fives, lower)
+    is_line = same >= LINE_SHARE * total
+    return pd.DataFrame(
+        {
+            "rater_id": raters,
+            "ratee_id": 0,
+            "ratings": total,
+            "same": same,
+            "score": top,
+            "strength": np.where(is_line, -log_chance / np.log(10), -1.0),
+            "is_alert": is_line & (total >= LINE_RATINGS) & (log_chance < np.log(LINE_CHANCE)),
+        }
     )
 
 

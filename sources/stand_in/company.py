@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gc
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -1165,6 +1166,8 @@ def portal_of(company: Company) -> PortalState:
     for handover in company.handovers:
         ratings = sorted((r for r in company.ratings if r.handover.key == handover.key), key=lambda r: r.created)
         _fill(state, company, handover, ratings)
+    if len(company.handovers) == len(HANDOVERS):
+        _decide(state, company)
     return state
 
 
@@ -1358,13 +1361,26 @@ def _field(kind: str, title: str, upper: str, *, read_only: bool = False, dynami
     }
 
 
-def _fields(handover: Handover) -> dict[str, Record]:
-    """Every field of a hand-over's elements."""
+def _own_field(kind: str, title: str, upper: str, *, is_required: bool) -> Record:
+    """The definition of a field that an administrator added."""
+    definition = _field(kind, title, upper, dynamic=True)
+    definition |= {"isRequired": is_required, "settings": {}}
+    return definition | dict.fromkeys(("listLabel", "formLabel", "filterLabel"), title)
+
+
+def _system_fields(entity_type_id: int, categories: tuple[int, ...]) -> dict[str, Record]:
+    """Fields that every smart process has."""
     fields = {
         name: _field(kind, title, _upper(name), read_only=read_only)
         for name, (kind, read_only, title) in SYSTEM_FIELDS.items()
     }
-    fields["stageId"]["statusType"] = f"DYNAMIC_{handover.entity_type_id}_STAGE_{handover.categories[0]}"
+    fields["stageId"]["statusType"] = f"DYNAMIC_{entity_type_id}_STAGE_{categories[0]}"
+    return fields
+
+
+def _fields(handover: Handover) -> dict[str, Record]:
+    """Every field of a hand-over's elements."""
+    fields = _system_fields(handover.entity_type_id, handover.categories)
     kinds = {
         "score": handover.score if handover.score in ("integer", "string") else "enumeration",
         "comment": "string",
@@ -1378,11 +1394,7 @@ def _fields(handover: Handover) -> dict[str, Record]:
         if name == "assignedById":
             continue
         title = ROLE_TITLES[role]
-        definition = _field(kinds[role], title, _upper_name(handover, role), dynamic=True)
-        definition["isRequired"] = role == "score"
-        definition["settings"] = {}
-        definition |= dict.fromkeys(("listLabel", "formLabel", "filterLabel"), title)
-        fields[name] = definition
+        fields[name] = _own_field(kinds[role], title, _upper_name(handover, role), is_required=role == "score")
     _describe_options(handover, fields)
     return fields
 
@@ -1400,16 +1412,16 @@ def _describe_options(handover: Handover, fields: dict[str, Record]) -> None:
         ]
 
 
-def _statuses(handover: Handover) -> list[Record]:
+def _statuses(entity_type_id: int, categories: tuple[int, ...]) -> list[Record]:
     """Rows of `crm.status.list` for every funnel."""
     rows: list[Record] = []
-    for category in handover.categories:
+    for category in categories:
         for place, (code, name, semantics, word) in enumerate(STAGES, start=1):
             rows.append(
                 {
                     "ID": str(category * 10 + place),
-                    "ENTITY_ID": f"DYNAMIC_{handover.entity_type_id}_STAGE_{category}",
-                    "STATUS_ID": f"DT{handover.entity_type_id}_{category}:{code}",
+                    "ENTITY_ID": f"DYNAMIC_{entity_type_id}_STAGE_{category}",
+                    "STATUS_ID": f"DT{entity_type_id}_{category}:{code}",
                     "NAME": name,
                     "NAME_INIT": "",
                     "SORT": str(place * 10),
@@ -1423,18 +1435,18 @@ def _statuses(handover: Handover) -> list[Record]:
     return rows
 
 
-def _categories(handover: Handover) -> list[Record]:
+def _categories(entity_type_id: int, categories: tuple[int, ...]) -> list[Record]:
     return [
         {
             "id": category,
             "name": "Общая" if place == 0 else "Срочные",
             "sort": 100 * (place + 1),
-            "entityTypeId": handover.entity_type_id,
+            "entityTypeId": entity_type_id,
             "isDefault": "N" if place else "Y",
             "originId": "",
             "originatorId": "",
         }
-        for place, category in enumerate(handover.categories)
+        for place, category in enumerate(categories)
     ]
 
 
@@ -1445,8 +1457,8 @@ def _process(handover: Handover) -> SmartProcess:
         type_id=handover.type_id,
         title=handover.title,
         fields=_fields(handover),
-        categories=_categories(handover),
-        statuses=_statuses(handover),
+        categories=_categories(handover.entity_type_id, handover.categories),
+        statuses=_statuses(handover.entity_type_id, handover.categories),
     )
 
 
@@ -1471,30 +1483,23 @@ def _fill(state: PortalState, company: Company, handover: Handover, ratings: Ite
             state.planted.setdefault(event, []).append((handover.key, number))
 
 
-def item_record(company: Company, rating: Rating, number: int, chance: Chance) -> Record:
-    """An element as `crm.item.list` returns it."""
-    handover = rating.handover
-    category = chance.choice(handover.categories)
-    prefix = f"DT{handover.entity_type_id}_{category}:"
-    created = company.stamp(rating.created)
-    updated = company.stamp(rating.updated or rating.created)
-    # Robots create most elements for the rater; the others are made by hand in the portal.
-    author = rating.rater if rating.rater and chance.random() < 0.4 else _webhook_user(company)
-    by_hand = rating.updated is not None and "edit" in rating.events
-    day = f"{rating.created.date().isoformat()}T03:00:00+03:00"
-    item: Record = {
+def _element(entity_type_id: int, category: int, number: int, author: int, created: str, stage: str) -> Record:
+    """What every element has, as `crm.item.list` returns it."""
+    prefix = f"DT{entity_type_id}_{category}:"
+    day = f"{created[:10]}T03:00:00+03:00"
+    return {
         "id": number,
         "xmlId": "",
-        "title": f"Оценка #{number}",
+        "title": "",
         "createdBy": author,
-        "updatedBy": rating.rater if by_hand else (author if rating.updated is None else 0),
+        "updatedBy": author,
         "movedBy": author,
         "createdTime": created,
-        "updatedTime": updated,
+        "updatedTime": created,
         "movedTime": created,
         "categoryId": category,
         "opened": "Y",
-        "stageId": prefix + rating.stage,
+        "stageId": prefix + stage,
         "previousStageId": prefix + "NEW",
         "begindate": day,
         "closedate": day,
@@ -1508,13 +1513,31 @@ def item_record(company: Company, rating: Rating, number: int, chance: Chance) -
         "sourceId": "",
         "sourceDescription": "",
         "webformId": 0,
-        "assignedById": rating.rater or _webhook_user(company),
+        "assignedById": author,
         "lastActivityBy": author,
         "lastActivityTime": created,
         "lastCommunicationTime": None,
         "parentId2": None,
         "utmSource": None,
-        "entityTypeId": handover.entity_type_id,
+        "entityTypeId": entity_type_id,
+    }
+
+
+def item_record(company: Company, rating: Rating, number: int, chance: Chance) -> Record:
+    """An element as `crm.item.list` returns it."""
+    handover = rating.handover
+    category = chance.choice(handover.categories)
+    created = company.stamp(rating.created)
+    updated = company.stamp(rating.updated or rating.created)
+    # Robots create most elements for the rater; the others are made by hand in the portal.
+    author = rating.rater if rating.rater and chance.random() < 0.4 else _webhook_user(company)
+    by_hand = rating.updated is not None and "edit" in rating.events
+    item = _element(handover.entity_type_id, category, number, author, created, rating.stage)
+    item |= {
+        "title": f"Оценка #{number}",
+        "updatedBy": rating.rater if by_hand else (author if rating.updated is None else 0),
+        "updatedTime": updated,
+        "assignedById": rating.rater or _webhook_user(company),
     }
     item |= role_values(rating, chance)
     return item
@@ -1554,6 +1577,83 @@ def _raw_reason(rating: Rating, chance: Chance) -> int | None:
     if rating.score == 5 or chance.random() < 0.15:
         return None
     return _reason_options(rating.handover)[rating.reason]
+
+
+# Decisions
+
+DECISIONS, DECISIONS_TYPE, DECISIONS_FUNNEL = 1080, 23, 66
+LONG_DECISION = 1_000_000
+"""How far ids of decisions are from those of ratings where ids are long: a search must tell them apart."""
+OUTCOMES = {"Принято": 2304, "Отклонено": 2301, "Отложено": 2307}
+"""Options of the decision, with their ids."""
+DECISION_FIELDS = {
+    "ratee": ("ufCrm23Ratee", "UF_CRM_23_RATEE", "employee", "Сотрудник"),
+    "period": ("ufCrm23Period", "UF_CRM_23_PERIOD", "date", "Последний месяц полугодия"),
+    "decision": ("ufCrm23Decision", "UF_CRM_23_DECISION", "enumeration", "Решение"),
+    "reason": ("ufCrm23Reason", "UF_CRM_23_REASON", "string", "Причина решения"),
+}
+MADE = (
+    (0, "Отложено", "Ждём отчёта за последний месяц, данных пока мало"),
+    (0, "Принято", "Полгода постановки полные, с макетами и сроками"),
+    (1, "Принято", "Меньше возвратов, чем у коллег, на вопросы отвечает сразу"),
+    (2, "Отклонено", "Оценки снижены из-за смены системы, задачи при этом поставлены верно"),
+    (3, "Отложено", "Переходит в другой отдел, решим после приёмки дел"),
+    (4, "Отклонено", "так решили"),
+)
+"""What the committee made of recommendations, in the order of time: the place of the ratee among those with the most
+ratings, the decision, why. The second replaces the first; the last says no reason."""
+
+
+def decision_process() -> SmartProcess:
+    """The smart process of decisions, without elements."""
+    fields = _system_fields(DECISIONS, (DECISIONS_FUNNEL,))
+    for name, upper, kind, title in DECISION_FIELDS.values():
+        fields[name] = _own_field(kind, title, upper, is_required=True)
+    options = [{"ID": str(number), "VALUE": text} for text, number in OUTCOMES.items()]
+    fields[DECISION_FIELDS["decision"][0]]["items"] = options
+    return SmartProcess(
+        entity_type_id=DECISIONS,
+        type_id=DECISIONS_TYPE,
+        title="Решения по рекомендациям",
+        fields=fields,
+        categories=_categories(DECISIONS, (DECISIONS_FUNNEL,)),
+        statuses=_statuses(DECISIONS, (DECISIONS_FUNNEL,)),
+    )
+
+
+def decision_config() -> Record:
+    """What a configuration says of it."""
+    names = {role: name for role, (name, *_) in DECISION_FIELDS.items()}
+    return {"entity_type_id": DECISIONS, "fields": names | {"decided_by": "createdBy"}}
+
+
+def _decide(state: PortalState, company: Company) -> None:
+    """Adds the smart process in which a committee decides on the recommendations of the last whole month."""
+    process = state.processes[DECISIONS] = decision_process()
+    state.config["decisions"] = decision_config()
+    names = state.config["decisions"]["fields"]
+    last = shift(company.now.date(), -1)
+    seen_by_name = {entry["process"] for entry in state.config["policies"] if entry["mode"] in ("open", "named_to_hr")}
+    rated = Counter(
+        rating.ratee
+        for rating in company.ratings
+        if rating.handover.key in seen_by_name and shift(last, -5) <= rating.period <= last
+    )
+    ratees = sorted((person for person in rated if person in company.people), key=lambda ratee: (-rated[ratee], ratee))
+    author = next(person.id for person in company.people.values() if person.department == PEOPLE and not person.left)
+    for place, (rank, outcome, reason) in enumerate(MADE):
+        # One id is missing, as everywhere: the committee threw its first attempt away.
+        number = first_number(company) + (LONG_DECISION if company.long_ids else 0) + place + 2
+        made = company.stamp(company.now - timedelta(hours=len(MADE) - place))
+        item = _element(DECISIONS, DECISIONS_FUNNEL, number, author, made, "SUCCESS")
+        item |= {
+            "title": f"Решение #{number}",
+            names["ratee"]: ratees[rank],
+            names["period"]: f"{last.isoformat()}T03:00:00+03:00",
+            names["decision"]: OUTCOMES[outcome],
+            names["reason"]: reason,
+        }
+        process.items[number] = item
 
 
 # Configuration

@@ -27,7 +27,7 @@ from pipelines.lock import run_lock
 from pipelines.settings import Secrets, Settings
 from sources.bitrix24 import Bitrix24
 from sources.contracts import RATING_COLUMNS, Profile
-from sources.stand_in.company import generate
+from sources.stand_in.company import DECISION_FIELDS, DECISIONS, decision_config, decision_process, generate
 from sources.vault import CURRENT, VaultKey
 from tests.e2e.conftest import NOW, Site
 from warehouse_sql.warehouse import PUBLISHED, Warehouse, table
@@ -685,3 +685,29 @@ def test_a_dagster_home_without_settings_is_told(site: Site) -> None:
     )
     assert "copy dagster.yaml" in said(examine(Settings.load(site.file, secrets)), "note", "Dagster")
     assert not home.exists()
+
+
+# --- decisions ----------------------------------------------------------------------------------------------------
+
+
+def test_the_process_of_decisions_is_looked_at(site: Site) -> None:
+    site.state.processes[DECISIONS] = process = decision_process()
+    config = {"decisions": decision_config()}
+    assert "sees no element" in said(diagnose(site, lambda whole: whole.update(config)), "note", "decisions")
+    process.items[1] = next(iter(site.state.processes[1036].items.values())) | {"entityTypeId": DECISIONS}
+    assert "1 elements are visible" in said(diagnose(site), "ok", "decisions")
+    decision, period = (DECISION_FIELDS[role][0] for role in ("decision", "period"))
+    process.fields[decision]["items"][0]["VALUE"] = "Поддержать"
+    process.fields[period]["type"] = "boolean"
+    found = diagnose(site)
+    assert "mean nothing to Estafeta: Поддержать." in said(found, "fail", "decisions")
+    assert "decisions.fields.period (type boolean, needed date or datetime or string)" in said(found, "fail")
+    translated = config["decisions"] | {"decision_values": {"Поддержать": "accepted"}}
+    assert "Поддержать" not in said(diagnose(site, lambda whole: whole.update(decisions=translated)), "fail")
+
+
+def test_a_field_of_decisions_that_does_not_exist_is_named(site: Site) -> None:
+    site.state.processes[DECISIONS] = process = decision_process()
+    del process.fields[DECISION_FIELDS["reason"][0]]
+    found = diagnose(site, lambda whole: whole.update(decisions=decision_config()))
+    assert "decisions maps reason to the field ufCrm23Reason" in said(found, "fail", "decisions")

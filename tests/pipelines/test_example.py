@@ -10,16 +10,18 @@ from pydantic import BaseModel
 from assets.rules.policy import PolicyEntry
 from pipelines.settings import (
     ConfigFile,
+    DecisionSettings,
     NotifySettings,
     PortalSettings,
     ReleaseSettings,
     RulesSettings,
     Secrets,
     Settings,
+    SignalSettings,
     VaultSettings,
     WarehouseSettings,
 )
-from sources.contracts import FieldMap, Process, TaskGroup
+from sources.contracts import DecisionFields, FieldMap, Process, TaskGroup
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "estafeta.example.yaml"
@@ -35,8 +37,11 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "warehouse": WarehouseSettings,
     "vault": VaultSettings,
     "notify": NotifySettings,
+    "decisions": DecisionSettings,
+    "decisions.fields": DecisionFields,
+    "signals": SignalSettings,
 }
-OPEN_MAPS = {"processes.score_values"}
+OPEN_MAPS = {"processes.score_values", "decisions.decision_values"}
 
 
 def uncommented() -> str:
@@ -63,10 +68,13 @@ def test_example_is_accepted_as_it_is():
     assert {entry.mode for entry in settings.policy.entries} == {"aggregate"}
 
 
-@pytest.mark.parametrize("place", ["path", "url"])
-def test_optional_keys_are_accepted_too(place, tmp_path):
+@pytest.mark.parametrize(
+    ("place", "dropped"), [("path", {"csv"}), ("url", {"entity_type_id", "fields"})], ids=["path", "url"]
+)
+def test_optional_keys_are_accepted_too(place, dropped, tmp_path):
     content = yaml.safe_load(uncommented())
     content["warehouse"] = {place: content["warehouse"][place]}
+    content["decisions"] = {key: value for key, value in content["decisions"].items() if key not in dropped}
     file = tmp_path / "estafeta.yaml"
     file.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
     settings = Settings.load(file, Secrets())
@@ -84,9 +92,9 @@ def test_sections_cover_every_model():
     for model in SECTIONS.values():
         for field in model.model_fields.values():
             nested = re.findall(r"(?:[a-z_]+\.)+([A-Z]\w+)", str(field.annotation))
-            assert {name for name in nested if name.endswith(("Settings", "Map", "Group", "Process", "Entry"))} <= {
-                known.__name__ for known in named
-            }
+            assert {
+                name for name in nested if name.endswith(("Settings", "Map", "Fields", "Group", "Process", "Entry"))
+            } <= {known.__name__ for known in named}
 
 
 def test_env_example_names_every_secret():

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from assets.rules.policy import PolicyError
+from assets.rules.signals import SIGNALS
 from pipelines.settings import ConfigError, Settings
 from sources.bitrix24 import WebhookRefusedError
 from sources.vault import KeyFileError, VaultKey
@@ -135,6 +136,56 @@ def test_an_empty_list_of_stages_means_all_but_failures(write: Write) -> None:
 @pytest.mark.parametrize(("profile", "k"), [("strict", 5), ("small_company", 3)])
 def test_a_profile_is_chosen_by_name(write: Write, profile: str, k: int) -> None:
     assert Settings.load(write(release={"profile": profile})).terms.profile.k == k
+
+
+DECISION_FIELDS = {"ratee": "ufA", "period": "ufB", "decision": "ufC", "reason": "ufD"}
+
+
+def test_decisions_come_from_a_file_beside_the_configuration_or_from_a_smart_process(
+    write: Write, folder: Path
+) -> None:
+    none = Settings.load(write()).terms
+    assert (none.decisions_csv, none.decision_process, none.reviews_csv) == (None, None, None)
+    words = {"Поддержать": "accepted"}
+    file = Settings.load(write(decisions={"csv": "hr/decisions.csv", "decision_values": words})).terms
+    assert (file.decisions_csv, file.decision_process) == (folder / "hr/decisions.csv", None)
+    assert file.decision_values == words
+    portal = Settings.load(
+        write(decisions={"entity_type_id": 1080, "fields": DECISION_FIELDS, "decision_values": words})
+    ).terms
+    assert portal.decisions_csv is None
+    assert portal.decision_process is not None
+    assert portal.decision_process.entity_type_id == 1080
+    assert portal.decision_process.fields.names() == DECISION_FIELDS
+    assert portal.decision_process.decision_values == words
+
+
+@pytest.mark.parametrize(
+    ("decisions", "sentence"),
+    [
+        ({}, "decisions: write either csv or entity_type_id"),
+        ({"csv": "a.csv", "entity_type_id": 1080, "fields": DECISION_FIELDS}, "write either csv or entity_type_id"),
+        ({"csv": "a.csv", "fields": DECISION_FIELDS}, "decisions: fields belong to entity_type_id"),
+        ({"entity_type_id": 1080}, "decisions: entity_type_id needs fields"),
+        ({"entity_type_id": 1080, "fields": {"ratee": "ufA"}}, "decisions.fields.period is missing"),
+        ({"entity_type_id": 1036, "fields": DECISION_FIELDS}, "that of a rated process"),
+        ({"csvv": "a.csv"}, "unknown key decisions.csvv (did you mean csv?)"),
+        ({"csv": "a.csv", "decision_values": {"Да": "yes"}}, "decisions.decision_values.Да"),
+    ],
+)
+def test_a_source_of_decisions_that_cannot_be_is_refused(
+    write: Write, decisions: dict[str, Any], sentence: str
+) -> None:
+    assert sentence in refusal(write(decisions=decisions))
+
+
+def test_every_experimental_signal_can_be_asked_for_by_name(write: Write, folder: Path) -> None:
+    experimental = sorted(code for code, signal in SIGNALS.items() if signal.is_experimental)
+    assert Settings.load(write(signals={"experimental": experimental})).terms.experimental_signals == (*experimental,)
+    terms = Settings.load(write(signals={"experimental": ["ring"], "reviews": "reviews.csv"})).terms
+    assert (terms.experimental_signals, terms.reviews_csv) == (("ring",), folder / "reviews.csv")
+    assert "signals.experimental.0" in refusal(write(signals={"experimental": ["rings"]}))
+    assert "did you mean reviews?" in refusal(write(signals={"review": "reviews.csv"}))
 
 
 # --- where it is, and where paths start ---------------------------------------------------------------------------

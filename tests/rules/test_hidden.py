@@ -22,6 +22,7 @@ from assets.rules.hidden import (
     REASON,
     ROWS,
     SCHEMAS,
+    SCORE,
     Decision,
     HiddenState,
     ReleaseTerms,
@@ -56,12 +57,18 @@ class PlainRedactor:
         return False
 
 
-def company(seed: int, modes: Sequence[str] = ("aggregate",), raters: int = 14, ratees: int = 3) -> pd.DataFrame:
-    """Ratings of two departments by one, over four months and two processes."""
+def company(
+    seed: int,
+    modes: Sequence[str] = ("aggregate",),
+    raters: int = 14,
+    ratees: int = 3,
+    months: Sequence[date] = tuple(MONTHS),
+) -> pd.DataFrame:
+    """Ratings of two departments by one, in two processes."""
     random = Random(seed)
     rows: list[dict[str, Any]] = []
     for process in PROCESSES:
-        for month in MONTHS:
+        for month in months:
             for rater in range(1, raters + 1):
                 for ratee in random.sample(range(101, 101 + ratees), random.choice((1, 1, 2))):
                     score = random.choice((5, 5, 4, 3, 2))
@@ -71,6 +78,7 @@ def company(seed: int, modes: Sequence[str] = ("aggregate",), raters: int = 14, 
                             "process_key": process,
                             "rating_id": number,
                             "period": month,
+                            "rated_on": month,
                             "ratee_id": ratee,
                             "rater_id": rater,
                             "rater_department_id": 7,
@@ -154,7 +162,7 @@ def test_deciding_month_by_month_is_deciding_in_one_go(seed: int, modes: tuple[s
 
 def test_a_company_of_enough_people_has_rows_in_every_cut() -> None:
     (_, numbers), (_, cells) = known("aggregate"), known("pseudonymous")
-    for name in SCHEMAS:
+    for name in set(SCHEMAS) - {"bands"}:
         assert len(getattr(cells if name == "rows" else numbers, name)), f"nothing was released as {name}"
 
 
@@ -279,6 +287,78 @@ def test_coverage_is_withdrawn_when_all_its_expected_ratings_are_hidden_from_it(
     gone = after.coverage[after.coverage["withdrawn_at"].notna()]
     assert set(zip(gone["process_key"], gone["period_from"], strict=True)) == {("back", MONTHS[0])}
     assert after.coverage["withdrawn_at"].isna().any()
+
+
+# --- bands of half-years ----------------------------------------------------------------------------------------------
+
+HALF_YEAR = [date(2026, month, 1) for month in range(1, 7)]
+ALL_CLOSED = {process: set(HALF_YEAR) for process in PROCESSES}
+
+
+@cache
+def _half_year(modes: tuple[str, ...]) -> tuple[pd.DataFrame, HiddenState]:
+    ratings = company(21, modes, raters=7, ratees=6, months=HALF_YEAR)
+    return ratings, decided(ratings, closed=ALL_CLOSED).state
+
+
+def half_year(*modes: str) -> tuple[pd.DataFrame, HiddenState]:
+    """Six closed months of a small company and what was released of them; decided once."""
+    ratings, state = _half_year(modes)
+    return ratings.copy(), state
+
+
+def test_a_half_year_is_told_once_when_all_its_months_are_closed_in_every_process() -> None:
+    ratings, state = half_year("aggregate", "pseudonymous")
+    assert sorted(state.bands["ratee_id"]) == sorted(ratings["ratee_id"].unique())
+    assert set(zip(state.bands["window_from"], state.bands["window_to"], strict=True)) == {
+        (HALF_YEAR[0], HALF_YEAR[-1])
+    }
+    late = company(22, raters=7, ratees=9, months=HALF_YEAR).assign(rating_id=lambda rows: rows["rating_id"] + 10_000)
+    for changed in (ratings.assign(score=1), pd.concat([ratings, late], ignore_index=True), ratings.iloc[:0]):
+        assert content(decided(changed, state, ALL_CLOSED).state) == content(state)
+    early = decided(ratings, closed={"back": set(HALF_YEAR), "front": set(HALF_YEAR[:5])}).state
+    assert early.bands.empty
+    assert decided(ratings, early, ALL_CLOSED).state.bands["band"].tolist() == state.bands["band"].tolist()
+
+
+def test_ratings_that_hr_reads_or_ever_read_by_name_are_in_no_band() -> None:
+    ratings, state = half_year("aggregate")
+    people = ratings["rater_id"].le(4)
+    named = decided(ratings.assign(mode=ratings["mode"].mask(people, "named_to_hr")), closed=ALL_CLOSED).state
+    remembered = decided(ratings.assign(was_named=people), closed=ALL_CLOSED).state
+    opened = decided(ratings.assign(was_open=people), closed=ALL_CLOSED).state
+    # Three raters are left, fewer than k.
+    for found in (named, remembered, opened):
+        assert found.bands.empty
+        assert not found.members["cut"].eq(SCORE).any()
+    assert len(state.bands)
+
+
+def test_tightening_withdraws_the_band_of_the_ratee_and_no_other() -> None:
+    ratings, state = half_year("aggregate")
+    victim = ratings.iloc[0]
+    ratings.loc[ratings.index[0], "mode"] = "department_only"
+    after, counts = withdraw(state, ratings, expected_of(ratings), TODAY)
+    assert counts[SCORE] == 1
+    assert after.bands.loc[after.bands["withdrawn_at"].notna(), "ratee_id"].tolist() == [victim["ratee_id"]]
+    assert content(decided(ratings, after, ALL_CLOSED).state) == content(after), "a withdrawn band was told again"
+    _, counts = withdraw(state, ratings.assign(mode="pseudonymous"), expected_of(ratings), TODAY)
+    assert SCORE not in counts
+
+
+def test_a_half_year_with_a_destroyed_month_is_decided_without_bands() -> None:
+    ratings, _ = half_year("aggregate")
+    state = decided(ratings, closed=ALL_CLOSED, destroyed=frozenset(HALF_YEAR[:1])).state
+    assert state.bands.empty
+    assert content(decided(ratings, state, ALL_CLOSED).state) == content(state)
+
+
+def test_bands_of_a_half_year_that_was_not_decided_are_decided_anew() -> None:
+    ratings, whole = half_year("aggregate")
+    left = finished(replace(whole, windows=whole.windows[whole.windows["cut"].ne(SCORE)]))
+    assert left.bands.empty
+    assert not left.members["cut"].eq(SCORE).any()
+    assert content(decided(ratings, left, ALL_CLOSED).state) == content(whole)
 
 
 # --- what a killed run leaves --------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from assets.rules.comments import judge
 from sources.stand_in import company, phrases
 from sources.stand_in.state import MOSCOW, PortalState, Record, SmartProcess
 from sources.stand_in.truth import TruthRow, rating_truth
@@ -77,7 +78,7 @@ def below(state: PortalState, department: int) -> set[int]:
 
 def test_the_configuration_is_plain_yaml(demo: PortalState) -> None:
     assert yaml.safe_load(yaml.safe_dump(demo.config, allow_unicode=True)) == demo.config
-    assert set(demo.config) == {"portal", "processes", "policies", "release"}
+    assert set(demo.config) == {"portal", "processes", "policies", "release", "decisions"}
 
 
 def mode_of(state: PortalState, row: TruthRow) -> str:
@@ -314,7 +315,7 @@ def test_elements_have_the_shape_of_crm_item_list(demo: PortalState) -> None:
         for key, item in process.items.items():
             assert item["id"] == key
             assert item["entityTypeId"] == number == process.entity_type_id != process.type_id
-            assert item["title"] == f"Оценка #{key}"
+            assert item["title"] in (f"Оценка #{key}", f"Решение #{key}")
             assert stages[item["stageId"]]["CATEGORY_ID"] == str(item["categoryId"])
             assert isinstance(item["createdBy"], int)
             assert item["createdTime"] <= item["updatedTime"]
@@ -376,3 +377,17 @@ def test_edits_are_later_than_the_rating(demo: PortalState) -> None:
     edited = [demo.processes[entries[key]].items[number] for key, number in demo.planted["edit"]]
     assert len(edited) > 100
     assert all(item["updatedTime"] > item["createdTime"] for item in edited)
+
+
+def test_a_committee_has_decided_on_people_who_were_rated_and_once_without_a_reason(demo: PortalState) -> None:
+    entry = demo.config["decisions"]
+    process, names = demo.processes[entry["entity_type_id"]], entry["fields"]
+    assert set(names.values()) <= set(process.fields)
+    options = {option["ID"] for option in process.fields[names["decision"]]["items"]}
+    made = list(process.items.values())
+    assert {str(item[names["decision"]]) for item in made} == options
+    assert {item[names["period"]] for item in made} == {"2026-10-01T03:00:00+03:00"}
+    assert all({item[names["ratee"]], item[names["decided_by"]]} <= demo.users.keys() for item in made)
+    assert len({item[names["ratee"]] for item in made}) == len(made) - 1
+    levels = [judge(item[names["reason"]]).level for item in made]
+    assert levels.count("violation") == 1

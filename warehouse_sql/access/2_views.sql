@@ -225,3 +225,22 @@ SELECT
     process_key, rating_id, event_number, event, period, observed_on, changed_at, is_after_freeze, changed,
     old_score, new_score, rater_id, ratee_id, mode
 FROM hr.fct_rating_event;
+
+CREATE OR REPLACE VIEW hr_read.fct_score ${on_cluster} DEFINER = estafeta_definer SQL SECURITY DEFINER AS
+SELECT
+    scope, ratee_id, window_from, window_to, ratings, raters, months, effective_ratings, coverage, mean_score,
+    share_of_fives, adjusted_share, lower_bound, upper_bound, sensitivity_share, sensitivity_band, component,
+    component_share, band, explanation, method_version, is_frozen
+FROM hr.fct_score;
+
+CREATE OR REPLACE VIEW hr_read.fct_signal ${on_cluster} DEFINER = estafeta_definer SQL SECURITY DEFINER AS
+SELECT
+    signal_type, title, rater_id, ratee_id, window_from, window_to, ratings, strength, explanation,
+    is_experimental, status, method_version, is_frozen
+FROM hr.fct_signal;
+
+CREATE OR REPLACE VIEW hr_read.fct_decision ${on_cluster} DEFINER = estafeta_definer SQL SECURITY DEFINER AS
+SELECT
+    number, ratee_id, period, scope, recommendation, decision, decided_by, decided_on, reason, reason_level,
+    exclusion_code, is_counted, is_different
+FROM hr.fct_decision;

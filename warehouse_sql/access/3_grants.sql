@@ -29,6 +29,9 @@ GRANT ${on_cluster} SELECT ON dwh.bridge_rating_reason TO estafeta_definer;
 GRANT ${on_cluster} SELECT ON hr.fct_rating TO estafeta_definer;
 GRANT ${on_cluster} SELECT ON hr.fct_obligation TO estafeta_definer;
 GRANT ${on_cluster} SELECT ON hr.fct_rating_event TO estafeta_definer;
+GRANT ${on_cluster} SELECT ON hr.fct_score TO estafeta_definer;
+GRANT ${on_cluster} SELECT ON hr.fct_signal TO estafeta_definer;
+GRANT ${on_cluster} SELECT ON hr.fct_decision TO estafeta_definer;
 
 -- Readers: views only; nothing on tables, on system, on stg, on anything that writes, reads files or calls out.
 GRANT ${on_cluster} SELECT ON mart_head.coverage TO estafeta_department_head;
@@ -62,6 +65,9 @@ GRANT ${on_cluster} SELECT ON dwh_read.bridge_rating_reason TO estafeta_hr, esta
 GRANT ${on_cluster} SELECT ON hr_read.fct_rating TO estafeta_hr;
 GRANT ${on_cluster} SELECT ON hr_read.fct_obligation TO estafeta_hr;
 GRANT ${on_cluster} SELECT ON hr_read.fct_rating_event TO estafeta_hr;
+GRANT ${on_cluster} SELECT ON hr_read.fct_score TO estafeta_hr;
+GRANT ${on_cluster} SELECT ON hr_read.fct_signal TO estafeta_hr;
+GRANT ${on_cluster} SELECT ON hr_read.fct_decision TO estafeta_hr;
 
 -- Engineers see runs, counts and the ledger, which name nobody.
 GRANT ${on_cluster} SELECT ON ops.load_run TO estafeta_engineer;
