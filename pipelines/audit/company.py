@@ -37,7 +37,16 @@ PLANTED = 4
 """Part of the ratings of closed months that is edited before each later release."""
 
 NOTHING_EXPECTED = pd.DataFrame(
-    columns=["process_key", "period", "rater_id", "rater_department_id", "ratee_department_id", "status", "mode"]
+    columns=[
+        "process_key",
+        "period",
+        "rater_id",
+        "ratee_id",
+        "rater_department_id",
+        "ratee_department_id",
+        "status",
+        "mode",
+    ]
 )
 """Companies released in memory publish no coverage: it holds no score."""
 
@@ -191,7 +200,7 @@ def tightened(state: PortalState, before: Release, processes: Collection[str]) -
     left, _ = hidden.withdraw(before.state, ratings.assign(mode=ratings["mode_now"]), NOTHING_EXPECTED, today)
     kept = {
         part: rows[rows["withdrawn_at"].isna().to_numpy()]
-        for part in ("blocks", "rows", "comments")
+        for part in ("blocks", "rows", "comments", "bands")
         for rows in (getattr(left, part),)
     }
     return replace(before, **kept), ratings, int(opened.sum())
@@ -215,6 +224,7 @@ def _release(
         reasons=known.reasons,
         violations=known.violations,
         coverage=known.coverage,
+        bands=known.bands,
         snapshots=snapshots,
         truth=replace(truth, rater_of=_pseudonyms(truth, terms)),
         state=known,

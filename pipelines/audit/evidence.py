@@ -143,6 +143,7 @@ class Release:
         reasons: hidden shares of reasons: ratee_department_id, period_from, reason_code, share.
         violations: hidden shares of broken rules: rater_department_id, period_from, rule_code, share.
         coverage: hidden coverage: process_key, period_from, rater_department_id, ratee_department_id, coverage.
+        bands: bands of hidden scope: ratee_id, window_from, window_to, band.
         snapshots: blocks and pairs as they were after each release, oldest first, with the last decided month.
         truth: None for a company whose truth nobody has.
         state: what the release rules remember of a company released in memory.
@@ -157,6 +158,7 @@ class Release:
     reasons: pd.DataFrame
     violations: pd.DataFrame
     coverage: pd.DataFrame
+    bands: pd.DataFrame
     snapshots: tuple[tuple[int, pd.DataFrame, pd.DataFrame], ...] = ()
     truth: Truth | None = None
     state: HiddenState = field(default_factory=HiddenState.empty)

@@ -1,6 +1,7 @@
 """Attacks on published figures: small cells, differences, proofs, presence.
 
-Belongs here: A3, A4, A5, A7, A12, A14 and A15 of the suite. Does not belong here: linkage (`linkage.py`), texts, files.
+Belongs here: A3, A4, A5, A7, A12, A13, A14 of the suite, and A15 on blocks. Does not belong here: bands of half-years
+(`bands.py`), linkage (`linkage.py`), texts, files.
 """
 
 from __future__ import annotations
@@ -287,7 +288,7 @@ def policy_change(after: Release, ratings: pd.DataFrame, opened: int) -> Result:
     rows = ratings[ratings["mode"].eq("pseudonymous") & ratings["is_counted"]].merge(
         after.rows[cell].drop_duplicates(), on=cell
     )
-    found += int((~rows["mode_now"].eq("pseudonymous")).sum()) + len(after.comments)
+    found += int((~rows["mode_now"].eq("pseudonymous")).sum()) + len(after.comments) + len(after.bands)
     note = "ratings still shown after the policy became stricter, or opened by a looser one"
     return all_looked_at("A13 policy change", found + opened, len(ratings), note)
 

@@ -10,8 +10,10 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
 import pandas as pd
 
+from assets.rules.mixed_model import Floats
 from assets.rules.policy import PolicyEntry
 from pipelines.audit.evidence import Release, Truth
 from pipelines.demo import digest
@@ -37,6 +39,13 @@ VIOLATIONS = """
 COVERAGE = """
     SELECT process_key, period_from, rater_department_id, ratee_department_id, coverage
     FROM mart.coverage WHERE scope = 'hidden'
+"""
+BANDS = "SELECT ratee_id, window_from, window_to, band FROM hr.fct_score WHERE scope = 'hidden'"
+SCORES = "SELECT * FROM hr.fct_score"
+NAMED_ROWS = "SELECT ratee_id, rater_id, period, score FROM hr.fct_rating WHERE is_counted"
+NUMBERS = """
+    SELECT concat(database, '.', table) AS table, name, position(type, 'Float') > 0 AS is_fraction FROM system.columns
+    WHERE database IN ('dwh', 'hr', 'mart', 'ops', 'stg') AND match(type, 'Float|Decimal|Int')
 """
 OPEN_ROWS = """
     SELECT process_key, period, rater_department_id, ratee_department_id, score
@@ -76,6 +85,10 @@ class Published:
         salts: strings that could have been a salt: configuration and columns of few values.
         people: ids of employees.
         texts: every text that is shown: comments, titles.
+        scores: `hr.fct_score`.
+        named_rows: counted ratings that HR reads by name.
+        number_columns: (table, name) of columns of numbers.
+        fractions: distinct values by column of fractions.
     """
 
     release: Release
@@ -86,12 +99,17 @@ class Published:
     salts: list[str]
     people: list[int]
     texts: list[str]
+    scores: pd.DataFrame
+    named_rows: pd.DataFrame
+    number_columns: list[tuple[str, str]]
+    fractions: dict[str, Floats]
 
 
 def read(settings: Settings, truth: Truth | None) -> Published:
     """Reads the warehouse."""
     with settings.warehouse().session("audit") as db:
         digests, salts, texts = _strings(db)
+        columns = db.rows(NUMBERS)
         return Published(
             release=Release(
                 name=settings.warehouse().place,
@@ -103,6 +121,7 @@ def read(settings: Settings, truth: Truth | None) -> Published:
                 reasons=_frame(db, REASONS),
                 violations=_frame(db, VIOLATIONS),
                 coverage=_frame(db, COVERAGE),
+                bands=_frame(db, BANDS),
                 truth=truth,
             ),
             open_rows=_frame(db, OPEN_ROWS),
@@ -112,6 +131,14 @@ def read(settings: Settings, truth: Truth | None) -> Published:
             salts=sorted({*salts, *_scalars(settings)}, key=lambda salt: (len(salt), salt))[:SALTS],
             people=[int(row["id"]) for row in db.rows("SELECT DISTINCT employee_id AS id FROM dwh.dim_employee")],
             texts=texts,
+            scores=_frame(db, SCORES),
+            named_rows=_frame(db, NAMED_ROWS),
+            number_columns=[(str(column["table"]), str(column["name"])) for column in columns],
+            fractions={
+                f"{column['table']}.{column['name']}": _fractions(db, column["table"], column["name"])
+                for column in columns
+                if column["is_fraction"]
+            },
         )
 
 
@@ -139,6 +166,11 @@ def _strings(db: Session) -> tuple[list[str], set[str], list[str]]:
             salts |= {value for value in values if len(value) <= FEW_VALUES} - found
         texts |= {value for value in values if len(value) >= 8}
     return sorted(digests), salts, sorted(texts)
+
+
+def _fractions(db: Session, table: str, name: str) -> Floats:
+    sql = f"SELECT DISTINCT `{name}` AS value FROM {table} WHERE value IS NOT NULL ORDER BY value"  # noqa: S608 - names of the schema
+    return np.array([row["value"] for row in db.rows(sql)], dtype="float64")
 
 
 def _scalars(settings: Settings) -> set[str]:

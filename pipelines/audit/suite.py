@@ -1,7 +1,7 @@
 """The attack suite: which attacks are run against what, and how it is shown.
 
 Belongs here: the order of attacks, the companies whose trials are pooled, the table. Does not belong here: how an
-attack works (`numeric.py`, `linkage.py`, `texts.py`, `stores.py`).
+attack works (`numeric.py`, `bands.py`, `linkage.py`, `texts.py`, `stores.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.audit import linkage, numeric, stores, texts
+from pipelines.audit import bands, linkage, numeric, stores, texts
 from pipelines.audit.company import (
     departments_of,
     employees_of,
@@ -89,6 +89,7 @@ def attack(settings: Settings, seeds: int = SEEDS, progress: Callable[[str], Non
     progress("attacking")
     results += [
         _canaries(settings, published, state),
+        bands.inner_values(published.fractions, published.release.known, published.release.bands),
         *of_releases([published.release, *released], [state, *others]),
         *of_rules(others[0]),
     ]
@@ -100,7 +101,7 @@ def _truth(state: PortalState) -> Truth:
     return replace(truth, expected=expected_of(state, truth.ratings))
 
 
-NEED_TRUTH = ("A2", "A3", "A4", "A5", "A6c", "A7", "A8", "A9 (order of rows)", "A10", "A13", "A14")
+NEED_TRUTH = ("A2", "A3", "A4", "A5", "A6c", "A7", "A8", "A9 (order of rows)", "A10", "A13", "A14", "A15a-d and h")
 
 
 def _seed(state: PortalState) -> int:
@@ -119,6 +120,10 @@ def of_warehouse(published: Published) -> list[Result]:
         stores.parts(published.parts),
         stores.privileges(),
         numeric.mixed_totals(published.open_rows, published.totals),
+        bands.figures(published.scores),
+        # Ratings of a real company may have been edited since their half-year was frozen.
+        bands.named_figures(published.scores, published.named_rows, with_frozen=published.release.truth is not None),
+        bands.inner_columns(published.number_columns),
     ]
 
 
@@ -148,6 +153,10 @@ def of_releases(releases: list[Release], states: list[PortalState]) -> list[Resu
         texts.counts(releases),
         linkage.row_order([linkage.published_order(release) for release in releases], linkage.crowd_order(_chance(3))),
         numeric.bonus(releases),
+        bands.widths(releases),
+        bands.one_rater(releases),
+        bands.proofs(releases),
+        bands.rows_of_bands(releases),
     ]
 
 

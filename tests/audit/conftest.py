@@ -89,7 +89,9 @@ def planned(truth: Truth, profile: ProfileName) -> Release:
         b"seal" * 8,
     )
     nothing = HiddenState.empty()
-    parts = {name: getattr(nothing, name) for name in ("rows", "comments", "reasons", "violations", "coverage")}
+    parts = {
+        name: getattr(nothing, name) for name in ("rows", "comments", "reasons", "violations", "coverage", "bands")
+    }
     return Release("planned", profile, decided.blocks, decided.pairs, truth=truth, **parts)
 
 

@@ -165,6 +165,10 @@ def test_people_stand_only_in_dimensions_and_in_rows_that_may_name_them(
         "hr.fct_rating": {"ratee_id", "rater_id", "rater_key", "comment"},
         "hr.fct_rating_event": {"ratee_id", "rater_id"},
         "hr.fct_obligation": {"ratee_id", "rater_id"},
+        "hr.fct_score": {"ratee_id"},
+        # Of named ratings alone.
+        "hr.fct_signal": {"ratee_id", "rater_id"},
+        "hr.fct_decision": {"ratee_id", "decided_by"},
         "mart.comment_feed": {"ratee", "rater", "comment"},
         "mart.comment_queue": {"ratee", "rater", "comment"},
         # A ratee block names whom it is about, never who rated.
@@ -233,6 +237,30 @@ def test_hidden_blocks_and_pairs_rest_on_enough_people(
         ]
         assert cell["rater_id"].nunique() >= 5
         assert cell["ratee_id"].nunique() >= 2
+
+
+def test_bands_of_hidden_ratings_hold_no_figure_and_signals_no_hidden_rating(
+    ran: tuple[Site, subprocess.CompletedProcess[str], Path],
+) -> None:
+    site, _, _ = ran
+    mode_of = modes(site)
+    raters: dict[int, set[int]] = {}
+    named: set[tuple[int, int]] = set()
+    for row in rating_truth(site.state):
+        mode = mode_of[(row.process_key, row.rating_id)]
+        if not row.exclusion_code and mode in OPEN_OR_HR:
+            named.add((row.rater_id, row.ratee_id))
+        elif not row.exclusion_code and mode != "department_only" and (row.period.year, row.period.month) <= (2026, 6):
+            raters.setdefault(row.ratee_id, set()).add(row.rater_id)
+    scores = site.rows("SELECT * FROM hr.fct_score WHERE scope = 'hidden'")
+    assert len(scores) > 20
+    told = {"scope", "ratee_id", "window_from", "window_to", "band", "explanation", "method_version", "is_frozen"}
+    assert scores.drop(columns=list(told)).isna().all(axis=None)
+    assert not scores["explanation"].astype("str").str.contains(r"\d").any()
+    assert all(len(raters[ratee]) >= 4 for ratee in scores["ratee_id"])
+    for signal in site.rows("SELECT rater_id, ratee_id FROM hr.fct_signal").itertuples():
+        pairs = {(signal.rater_id, signal.ratee_id), (signal.ratee_id, signal.rater_id)}
+        assert pairs & named or (not signal.ratee_id and signal.rater_id in {rater for rater, _ in named})
 
 
 def _needles(site: Site, hidden: list[TruthRow], shown: list[TruthRow], pooled: list[str]) -> set[bytes]:

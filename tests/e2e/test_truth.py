@@ -152,8 +152,8 @@ def assert_everything_equals_the_truth(site: Site) -> None:
 
 def change(site: Site) -> None:
     """Deletes, edits and inserts in every process."""
-    for process in site.state.processes.values():
-        config = next(item for item in site.config["processes"] if item["entity_type_id"] == process.entity_type_id)
+    for config in site.config["processes"]:
+        process = site.state.processes[config["entity_type_id"]]
         ids = sorted(process.items)
         site.portal.admin.delete_item(process.entity_type_id, ids[0])
         site.portal.admin.edit_item(process.entity_type_id, ids[1], {config["fields"]["comment"]: "переделали дважды"})
