@@ -13,7 +13,8 @@ what is told is the share of fives that the ratee would get from raters of all k
     3. Pairs that differ from everybody else's judgement weigh less (`mixed_model.doubted`), in one more step.
     4. Bounds come from the prediction error variance and from how lopsided the evidence is.
 
-Hidden ratings get a band by the linear model alone: only there it can be proved that no single rater decides it.
+Hidden ratings get a band by the linear model alone (`hidden_scores.py`): only there it can be proved that no single
+rater decides it.
 
 Raters' effects and residuals stay inside: score minus adjusted score is the rater's severity, and with it his name.
 """
@@ -154,8 +155,6 @@ class _Window:
     weight: Floats
     score: Floats
     grades: Floats
-    scale: Floats
-    """Grade of each score that occurs, ascending."""
     five: Pairs
     grade: Pairs
     rows: pd.DataFrame
@@ -172,7 +171,7 @@ class _Window:
         _, pair, size = np.unique(ratee * max(len(raters), 1) + rater, return_inverse=True, return_counts=True)
         score = rows["score"].to_numpy(dtype="float64")
         weight = np.minimum(1.0, PAIR_CAP / size[pair])
-        scale, grades = graded_response.grades(score)
+        _, grades = graded_response.grades(score)
         return cls(
             ratees=ratees,
             raters=raters,
@@ -181,7 +180,6 @@ class _Window:
             weight=weight,
             score=score,
             grades=grades,
-            scale=scale,
             five=Pairs.of(ratee, rater, (score == FIVE).astype("float64"), weight),
             grade=Pairs.of(ratee, rater, grades, weight),
             rows=rows,
@@ -195,7 +193,6 @@ def score(
     flagged: pd.DataFrame | None = None,
     coverage: pd.DataFrame | None = None,
     evidence: Evidence | None = None,
-    untraceable: bool = False,
 ) -> pd.DataFrame:
     """Scores all ratees of a window.
 
@@ -205,19 +202,17 @@ def score(
             that is flagged both ways is not recommended.
         coverage: columns ratee_id, coverage (0..1, NaN if it is not known).
         evidence: the least that a band rests on.
-        untraceable: whether a band other than `NORMAL` has to stay the same whatever any single rater had given the
-            ratee: the only kind that hidden ratings may have.
 
     Returns:
         One row per ratee, sorted by ratee_id; columns `SCORE_COLUMNS`, shares 0..1.
     """
     evidence = evidence or Evidence()
-    main = _scored(_Window.of(ratings, None), None, coverage, evidence, untraceable=untraceable)
+    main = _scored(_Window.of(ratings, None), None, coverage, evidence)
     rows = main.rows
     beside = rows
     if flagged is not None and not flagged.empty and not rows.empty:
         # With the same variances: they are the company's, and the band shall differ by the pairs alone.
-        beside = _scored(_Window.of(ratings, flagged), main.ratios, coverage, evidence, untraceable=untraceable).rows
+        beside = _scored(_Window.of(ratings, flagged), main.ratios, coverage, evidence).rows
     without = beside.set_index("ratee_id").reindex(rows["ratee_id"])
     rows = rows.assign(
         sensitivity_share=without["adjusted_share"].to_numpy(dtype="float64"),
@@ -227,7 +222,8 @@ def score(
     differs = rows["band"].isin([ABOVE, BELOW]) & rows["band"].ne(rows["sensitivity_band"])
     rows["withheld"] = np.select([is_mutual, differs], ["mutual", "differs"], "")
     rows["band"] = rows["band"].mask(rows["withheld"].ne(""), NORMAL)
-    rows["explanation"] = [_explanation(row, evidence) for row in rows.to_dict("records")]
+    told = [_explanation(row, evidence) for row in rows.to_dict("records")]
+    rows["explanation"] = pd.Series(told, rows.index, dtype="object")
     return rows[SCORE_COLUMNS].reset_index(drop=True)
 
 
@@ -251,14 +247,13 @@ def _scored(
     ratios: tuple[Ratios, Ratios] | None,
     coverage: pd.DataFrame | None,
     evidence: Evidence,
-    *,
-    untraceable: bool,
 ) -> _Scored:
     grade = mixed_model.fit(window.grade, ratios[0] if ratios else None)
     places = len(window.ratees)
-    differs = grade.residual_variance > 0
-    # If all scores are the same, so is everything that could be said of anybody.
-    share: Floats = np.full(places, float(window.score.mean() == FIVE) if places else np.nan)
+    is_five = window.score == FIVE
+    # If all scores are the same, or none is a five, so is the share of fives that could be told of anybody.
+    differs = grade.residual_variance > 0 and bool(is_five.any())
+    share: Floats = np.full(places, is_five.mean() if places else np.nan)
     low = high = typical = share
     is_above = is_below = np.zeros(places, dtype=bool)
     if differs:
@@ -270,8 +265,6 @@ def _scored(
             graded_response.share_of_fives(graded, at) for at in (effect, least, most, np.zeros(places))
         )
         is_above, is_below = least > 0, most < 0
-        if untraceable:
-            is_above, is_below = _whoever(window, grade)
     groups = window.rows.groupby("ratee_id", sort=True)
     rows = pd.DataFrame(
         {
@@ -323,18 +316,6 @@ def _bounds(graded: Graded) -> tuple[Floats, Floats, Floats]:
     return mean, mean + lift - Z * deviation, mean + lift + Z * deviation
 
 
-def _whoever(window: _Window, found: Solution) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Who is above or below the mean of his component whatever any single rater had given him.
-
-    The linear model with its variances is linear in the grades, so what a rater can do is known without trying.
-    """
-    pairs, deviation = window.grade, Z * np.sqrt(found.variance)
-    down, up = np.zeros_like(found.effect), np.zeros_like(found.effect)
-    np.minimum.at(down, pairs.ratee, found.influence * (window.scale[0] - pairs.mean))
-    np.maximum.at(up, pairs.ratee, found.influence * (window.scale[-1] - pairs.mean))
-    return found.effect + down - deviation > 0, found.effect + up + deviation < 0
-
-
 def _coverage(ratees: npt.NDArray[np.int64], coverage: pd.DataFrame | None) -> Floats:
     if coverage is None:
         return np.full(len(ratees), np.nan)
@@ -358,7 +339,7 @@ def _explanation(row: Mapping[Any, Any], evidence: Evidence) -> str:
     )
     told = (
         f"доля пятёрок с поправкой на строгость оценивающих {share} (с вероятностью 90 % от {low} до {high}), "
-        f"в среднем у сопоставимых коллег {others}; {basis}"
+        f"у типичного из сопоставимых коллег {others}; {basis}"
     )
     if row["withheld"] == "mutual":
         told += "; много взаимных пятёрок с одним из коллег, поэтому рекомендации нет: решает комитет"
