@@ -205,7 +205,8 @@ def released(truth: Truth, bands: list[str]) -> Release:
             "score_band": bands,
         }
     )
-    parts = {name: getattr(nothing, name) for name in ("rows", "comments", "reasons", "violations", "coverage")}
+    names = ("rows", "comments", "reasons", "violations", "coverage", "bands")
+    parts = {name: getattr(nothing, name) for name in names}
     return Release("invented", "default", blocks, EMPTY_PAIRS, truth=truth, **parts)
 
 
