@@ -123,7 +123,7 @@ def fit(pairs: Pairs, place: Ints, score: Floats, weight: Floats, ratios: Ratios
         solution=mixed_model.fit(last, ratios, chance=1.0),
         pairs=last,
         cuts=cuts,
-        third=np.bincount(place, weight * third, minlength=len(pairs.mean)),
+        third=np.bincount(place, weight * third, minlength=len(pairs.mean)).astype(np.float64),
         spread=float(np.sqrt(1 + ratios.rater + ratios.pair)),
     )
 

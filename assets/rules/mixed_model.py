@@ -91,7 +91,8 @@ class Pairs:
         """
         ratees, raters = _size(ratee), _size(rater)
         numbers, place = np.unique(ratee * max(raters, 1) + rater, return_inverse=True)
-        total = np.bincount(place, weight, minlength=len(numbers))
+        # Of nothing, counts are whole numbers.
+        total = np.bincount(place, weight, minlength=len(numbers)).astype(np.float64)
         mean = np.bincount(place, weight * y, minlength=len(numbers)) / total
         of_ratee, of_rater = np.divmod(numbers, max(raters, 1))
         graph = sparse.coo_array((np.ones(len(numbers)), (of_ratee, ratees + of_rater)), shape=(ratees + raters,) * 2)
@@ -224,7 +225,7 @@ class _Solved:
 def _solve(block: _Block, ratios: Ratios, *, inverted: bool = True) -> _Solved:
     weight = 1 / (ratios.pair + 1 / block.weight)
     size, part = 1 + len(block.ratees), weight * block.mean
-    of_rater = np.bincount(block.rater, weight)
+    of_rater: Floats = np.bincount(block.rater, weight).astype(np.float64)
     rows = np.concatenate([np.zeros(block.raters, dtype=np.int64), 1 + block.ratee])
     columns = np.concatenate([np.arange(block.raters), block.rater])
     links = sparse.csc_array((np.concatenate([of_rater, weight]), (rows, columns)), shape=(size, block.raters))

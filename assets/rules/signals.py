@@ -354,7 +354,7 @@ _EXPLANATIONS: Mapping[str, Callable[[pd.DataFrame], list[str]]] = {
         rows,
         lambda given, raised, removed: (
             f"После публикации изменено: {_ratings(given)}; поднято в сумме на {_points(raised)}, "
-            f"удалённым низким оценкам не хватало до пятёрки {_points(removed)}."
+            f"удалённые низкие оценки отстояли от пятёрки на {_points(removed)}."
         ),
         "ratings",
         "raised",

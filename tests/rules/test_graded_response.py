@@ -42,7 +42,8 @@ def company(ratees: int, raters: int, ratings: int, quality: float, severity: fl
     ratee, rater = rng.integers(0, ratees, ratings), rng.integers(0, raters, ratings)
     latent = rng.normal(0, quality, ratees)[ratee] - rng.normal(0, severity, raters)[rater]
     latent = latent + rng.normal(0, pair, (ratees, raters))[ratee, rater] + rng.normal(size=ratings)
-    return Company(ratee, rater, 1.0 + np.searchsorted(CUTS, latent), rng.choice([1.0, 0.6], ratings))
+    score = 1 + np.searchsorted(CUTS, latent)
+    return Company(ratee, rater, score.astype(np.float64), rng.choice([1.0, 0.6], ratings))
 
 
 def penalised(of: Company, ratios: Ratios, values: Floats) -> float:

@@ -42,8 +42,8 @@ def pairs(*of: tuple[int, int]) -> pd.DataFrame:
 
 
 def row(scores: pd.DataFrame, ratee: int) -> dict[str, Any]:
-    found: dict[str, Any] = scores[scores["ratee_id"].eq(ratee)].to_dict("records")[0]
-    return found
+    found = scores[scores["ratee_id"].eq(ratee)].to_dict("records")[0]
+    return {str(name): value for name, value in found.items()}
 
 
 # --- bands ----------------------------------------------------------------------------------------------------------
