@@ -354,7 +354,7 @@ def compute(
     """
     fitted = scoring.fit(ratings)
     alerts = signals.find(ratings, fitted, events=events, experimental=experimental)
-    scores = scoring.score(ratings, flagged=signals.flagged_pairs(alerts, fitted), coverage=coverage)
+    scores = scoring.score(ratings, fitted=fitted, flagged=signals.flagged_pairs(alerts, fitted), coverage=coverage)
     window: dict[str, Any] = {"window_from": first, "window_to": last, "is_frozen": False}
     titles = {code: signal.title for code, signal in signals.SIGNALS.items()}
     pressed = alerts.loc[alerts["signal_type"].eq("pressure_edit"), PEOPLE]

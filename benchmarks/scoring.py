@@ -165,7 +165,7 @@ class Measured:
         experimental = [name for name, signal in signals.SIGNALS.items() if signal.is_experimental]
         found = signals.find(ratings, fit, experimental=experimental)
         default = found[~found["is_experimental"].astype(bool)]
-        scores = scoring.score(ratings, flagged=signals.flagged_pairs(default, fit))
+        scores = scoring.score(ratings, fitted=fit, flagged=signals.flagged_pairs(default, fit))
         self.companies += 1
         self._ranks(company, scores)
         for name, rows in (

@@ -42,7 +42,7 @@ def main() -> None:
         fit = scoring.fit(ratings)
         found = signals.find(ratings, fit)
         fitted = time.process_time()
-        scoring.score(ratings, flagged=signals.flagged_pairs(found, fit))
+        scoring.score(ratings, fitted=fit, flagged=signals.flagged_pairs(found, fit))
         scored = time.process_time()
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(

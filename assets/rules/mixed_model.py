@@ -313,7 +313,7 @@ def _reml(blocks: list[_Block], within: float, freedom: int) -> Ratios:
         jac=True,
         method="L-BFGS-B",
         bounds=LOG_RATIO_BOUNDS,
-        options={"ftol": 1e-12, "gtol": 1e-5},
+        options={"ftol": 1e-10, "gtol": 1e-4},
     )
     return Ratios(*np.exp(found.x).tolist())
 

@@ -190,6 +190,7 @@ class _Window:
 def score(
     ratings: pd.DataFrame,
     *,
+    fitted: Fit | None = None,
     flagged: pd.DataFrame | None = None,
     coverage: pd.DataFrame | None = None,
     evidence: Evidence | None = None,
@@ -198,6 +199,7 @@ def score(
 
     Args:
         ratings: counted ratings of one window; columns ratee_id, rater_id, period (first of month), score (1..5).
+        fitted: what `fit` made of the same ratings, where it is at hand: half of the work.
         flagged: suspicious pairs, which the sensitivity score leaves out; columns rater_id, ratee_id. Whoever is in one
             that is flagged both ways is not recommended.
         coverage: columns ratee_id, coverage (0..1, NaN if it is not known).
@@ -207,12 +209,15 @@ def score(
         One row per ratee, sorted by ratee_id; columns `SCORE_COLUMNS`, shares 0..1.
     """
     evidence = evidence or Evidence()
-    main = _scored(_Window.of(ratings, None), None, coverage, evidence)
+    window = _Window.of(ratings, None)
+    grade = fitted.grade if fitted else mixed_model.fit(window.grade)
+    main = _scored(window, grade, None, coverage, evidence)
     rows = main.rows
     beside = rows
     if flagged is not None and not flagged.empty and not rows.empty:
         # With the same variances: they are the company's, and the band shall differ by the pairs alone.
-        beside = _scored(_Window.of(ratings, flagged), main.ratios, coverage, evidence).rows
+        left = _Window.of(ratings, flagged)
+        beside = _scored(left, mixed_model.fit(left.grade, grade.ratios), main.ratios, coverage, evidence).rows
     without = beside.set_index("ratee_id").reindex(rows["ratee_id"])
     rows = rows.assign(
         sensitivity_share=without["adjusted_share"].to_numpy(dtype="float64"),
@@ -238,17 +243,17 @@ def _mutual(flagged: pd.DataFrame | None) -> list[int]:
 @dataclass(frozen=True)
 class _Scored:
     rows: pd.DataFrame
-    ratios: tuple[Ratios, Ratios] | None
-    """Of grades and of satisfaction."""
+    ratios: Ratios | None
+    """Of satisfaction."""
 
 
 def _scored(
     window: _Window,
-    ratios: tuple[Ratios, Ratios] | None,
+    grade: Solution,
+    ratios: Ratios | None,
     coverage: pd.DataFrame | None,
     evidence: Evidence,
 ) -> _Scored:
-    grade = mixed_model.fit(window.grade, ratios[0] if ratios else None)
     places = len(window.ratees)
     is_five = window.score == FIVE
     # If all scores are the same, or none is a five, so is the share of fives that could be told of anybody.
@@ -257,9 +262,9 @@ def _scored(
     low = high = typical = share
     is_above = is_below = np.zeros(places, dtype=bool)
     if differs:
-        inner = ratios[1] if ratios else graded_response.from_grades(grade, float(window.grades.var()))
-        graded = graded_response.fit(window.five, window.pair, window.score, window.weight, inner)
-        ratios = (grade.ratios, graded.solution.ratios)
+        ratios = ratios or graded_response.from_grades(grade, float(window.grades.var()))
+        graded = graded_response.fit(window.five, window.pair, window.score, window.weight, ratios)
+        ratios = graded.solution.ratios
         effect, least, most = _bounds(graded)
         share, low, high, typical = (
             graded_response.share_of_fives(graded, at) for at in (effect, least, most, np.zeros(places))
