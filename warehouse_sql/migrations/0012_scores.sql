@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS hr.fct_score ${on_cluster}
     sensitivity_share Nullable(Float64) COMMENT 'adjusted_share without pairs that signals name; NULL: nothing is left',
     sensitivity_band Nullable(String) COMMENT 'Band without these pairs',
     component Nullable(UInt32) COMMENT 'Group of people whom raters tie together; scores compare within one only',
-    component_share Nullable(Float64) COMMENT 'Mean share of fives of the group, what the bounds are compared with',
+    component_share Nullable(Float64) COMMENT 'Share of fives of a typical member of the group, what the bounds are compared with',
     band LowCardinality(String) COMMENT 'Стабильно выше, В норме, Стабильно ниже or Недостаточно данных: a recommendation',
     explanation String COMMENT 'One Russian sentence: why this band',
     method_version LowCardinality(String) COMMENT 'Method by which it was computed',
