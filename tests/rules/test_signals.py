@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -16,10 +17,10 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 MONTHS = [date(2026, month, 1) for month in range(1, 7)]
 EXPERIMENTAL = [name for name, signal in SIGNALS.items() if signal.is_experimental]
-Planted = list[tuple[int, int, list[int]]]
+Planted = Sequence[tuple[int, int, list[int]]]
 
 
-def company(planted: Planted = [], people: int = 30, seed: int = 3) -> pd.DataFrame:  # noqa: B006 - never changed
+def company(planted: Planted = (), people: int = 30, seed: int = 3) -> pd.DataFrame:
     """Everybody is rated by twelve colleagues, 70 % fives. Planted: (rater, ratee, scores) instead, month by month."""
     rng = np.random.default_rng(seed)
     rows = [
