@@ -29,13 +29,13 @@ RETENTION = 8
 
 
 def moments(every: int) -> list[datetime]:
-    """Two days after each or every fourth freeze, a day in the middle of a month, and the end."""
+    """Two days after each or every third freeze, a day in the middle of a month, and the end."""
     after_freeze = [datetime(2025, 12, 10, 6, tzinfo=MOSCOW)]
     after_freeze += [datetime(2026, month, 10, 6, tzinfo=MOSCOW) for month in range(1, 12)]
     return sorted([*after_freeze[every // 2 :: every], datetime(2026, 9, 28, 6, tzinfo=MOSCOW), END])
 
 
-@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_year_with_runs_in_between_ends_with_what_happened(make_site: Callable[..., Site], every: int) -> None:
     story = chronicle(1, "demo", START, END)
     site = make_site(open_everything(story.state), vault={"path": "vault", "retention_months": RETENTION})
