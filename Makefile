@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint check-slow clean
+.PHONY: help install demo test lint browser check-slow clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,10 +32,15 @@ lint: $(VENV)/.installed-dev ## ruff, mypy (strict), import-linter, Dagster defi
 	@$(BIN)/lint-imports
 	@$(BIN)/dagster definitions validate --workspace workspace.yaml --log-level error
 
-test: lint ## All gates and tests, with coverage of rules and sources
+browser: ## Chromium for the test of the dashboard page, where apt may install it
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; } >/dev/null 2>&1 || \
+		echo "No Chromium, and apt may not install it: the test of the dashboard page is skipped"
+
+test: lint browser ## All gates and tests, with coverage of rules and sources
 	@$(BIN)/python -m pytest tests/rules tests/sources tests/stand_in -m "not slow" -n 2 --dist worksteal \
 		--cov --cov-report=term
-	@$(BIN)/python -m pytest tests/e2e tests/audit tests/assets tests/pipelines tests/warehouse \
+	@$(BIN)/python -m pytest tests/e2e tests/audit tests/assets tests/pipelines tests/warehouse tests/dashboards \
 		tests/test_definitions.py \
 		-m "not slow" -n 2 --dist worksteal
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from assets.agreements import agreement
 from assets.building import Fill, build, spec
 from assets.guard import guarded
 from assets.hidden import (
@@ -26,19 +27,20 @@ from assets.periods import MONTHS, ONE_RUN
 from assets.rules.hidden import BLOCK, COVERAGE, SCORE
 from assets.star import DIMENSION_SPECS, FACT_SPECS
 from sources.bitrix24 import Bitrix24
-from sources.vault import Vault
+from sources.vault import CURRENT, Vault
 from warehouse_sql.warehouse import PublishedTable, Session, Warehouse, table
 
 STAR_SPECS = (*DIMENSION_SPECS, *FACT_SPECS)
 COVERAGE_SPEC = spec("mart", "coverage", "Expected ratings and how many were given; hidden scope: shares.", STAR_SPECS)
+PAIR_SPEC = spec(
+    "mart",
+    "department_pair",
+    "Department pairs: open scope exact by month, hidden scope as released by quarter.",
+    [*STAR_SPECS, COVERAGE_SPEC],
+)
 MART_SPECS = (
     COVERAGE_SPEC,
-    spec(
-        "mart",
-        "department_pair",
-        "Department pairs: open scope exact by month, hidden scope as released by quarter.",
-        [*STAR_SPECS, COVERAGE_SPEC],
-    ),
+    PAIR_SPEC,
     spec("mart", "reason", "Reasons of lowered scores; hidden scope: shares by quarter.", STAR_SPECS),
     spec("mart", "rule_violation", "Comment rules that ratings break; hidden scope: shares by quarter.", STAR_SPECS),
     spec("mart", "comment_queue", "Comments to send back or to learn from; open scope.", STAR_SPECS),
@@ -53,6 +55,7 @@ MART_SPECS = (
         by_sql=False,
     ),
     spec("mart", "user_access", "Departments that a head may look at.", STAR_SPECS),
+    spec("mart", "agreement", "What heads agreed, and what became of it.", [*STAR_SPECS, PAIR_SPEC, agreement]),
 )
 
 
@@ -73,7 +76,13 @@ def marts(
         # A fact: it stands beside the named scores.
         if cut != SCORE
     }
-    yield from build(context, warehouse, "marts", MART_SPECS, fills, first=lambda db: _write_ledger(db, found))
+    lines = vault.read("agreement", CURRENT).replace_schema_metadata(None)
+
+    def first(db: Session) -> None:
+        _write_ledger(db, found)
+        db.lay_down("agreement_line", lines)
+
+    yield from build(context, warehouse, "marts", MART_SPECS, fills, first=first)
 
 
 def _with_hidden(cut: str, found: Released, parameters: dict[str, object] | None) -> Fill:

@@ -33,6 +33,7 @@ class Terms:
         decision_values: written word to the decision that it means, where the usual words do not do.
         experimental_signals: signal types to look for besides those that are always looked for.
         reviews_csv: HR's file of signals that were looked at.
+        agreements_csv: the heads' file of what they agreed.
     """
 
     processes: tuple[Process, ...]
@@ -47,6 +48,7 @@ class Terms:
     decision_values: Mapping[str, str] = field(default_factory=dict)
     experimental_signals: tuple[str, ...] = ()
     reviews_csv: Path | None = None
+    agreements_csv: Path | None = None
 
     def by_process(self) -> dict[str, ProcessTerms]:
         """What the structure rules need of each process."""

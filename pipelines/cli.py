@@ -38,6 +38,8 @@ export_app = typer.Typer(no_args_is_help=True, help="Tables for people, out of t
 app.add_typer(export_app, name="export")
 redact_app = typer.Typer(no_args_is_help=True, help="The redaction of comments: measure it.")
 app.add_typer(redact_app, name="redact")
+dashboards_app = typer.Typer(no_args_is_help=True, help="Dashboards as specs: check them, look at them.")
+app.add_typer(dashboards_app, name="dashboards")
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Configuration file (default: estafeta.yaml).")]
 MONTH = r"^20\d\d-(0[1-9]|1[0-2])$"
@@ -75,6 +77,8 @@ def _known_errors() -> tuple[type[Exception], ...]:
     from assets.rules.lexicon import LexiconError
     from assets.rules.policy import PolicyError
     from assets.rules.redaction import RedactionError
+    from datalens_specs.preview import PreviewError
+    from datalens_specs.specs import SpecError
     from pipelines.evaluation import LabelledFileError
     from pipelines.export import ExportError
     from pipelines.lock import RunBusyError
@@ -82,7 +86,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
     from pipelines.settings import ConfigError
     from sources.bitrix24 import PortalError
     from sources.contracts import ContractBrokenError
-    from sources.decisions import DecisionFileError
+    from sources.csv_file import CsvFileError
     from sources.vault import VaultError
     from warehouse_sql.engine import WarehouseError
 
@@ -91,7 +95,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
         AuditFailedError,
         ConfigError,
         ContractBrokenError,
-        DecisionFileError,
+        CsvFileError,
         ExportError,
         ForgottenMonthError,
         LabelledFileError,
@@ -101,9 +105,11 @@ def _known_errors() -> tuple[type[Exception], ...]:
         NothingToReadError,
         PolicyError,
         PortalError,
+        PreviewError,
         RedactionError,
         RenamedProcessError,
         RunBusyError,
+        SpecError,
         StorageError,
         VaultError,
         WarehouseError,
@@ -399,6 +405,42 @@ def export_scores(
         print(f"Wrote {out}.", file=sys.stderr)
     else:
         sys.stdout.buffer.write(content)
+
+
+@dashboards_app.command("validate")
+def dashboards_validate(
+    config: ConfigOption = None,
+    specs: Annotated[Path | None, typer.Option(help="Folder with specs (default: those of Estafeta).")] = None,
+) -> None:
+    """Check all specs against the warehouse's tables and DataLens's types; one line per mistake."""
+    from pipelines.dashboards import checked_specs
+
+    found = checked_specs(_settings(config), specs)
+    typer.echo(
+        f"{len(found.dashboards)} dashboards, {len(found.charts)} charts and {len(found.datasets)} datasets fit."
+    )
+
+
+@dashboards_app.command("preview")
+def dashboards_preview(
+    config: ConfigOption = None,
+    out: Annotated[Path | None, typer.Option(help="Write the page into this folder instead of serving it.")] = None,
+    with_hr: Annotated[bool, typer.Option("--hr", help="With the dashboards of HR, which show names.")] = False,
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8124,
+) -> None:
+    """Look at the dashboards in a browser, without DataLens and without a network."""
+    from pipelines.dashboards import serve_preview, write_preview
+
+    settings = _settings(config)
+    if out:
+        typer.echo(f"Open {write_preview(settings, out, with_hr=with_hr)} in a browser.")
+        return
+    serve_preview(
+        settings,
+        port,
+        with_hr=with_hr,
+        ready=lambda bound: typer.echo(f"Dashboards at http://127.0.0.1:{bound}/ (Ctrl-C ends it)"),
+    )
 
 
 @rules_app.command("suggest")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from assets import crm, decisions, hidden, marts, obligations, publish, ratings, release, scores, star
+from assets import agreements, crm, decisions, hidden, marts, obligations, publish, ratings, release, scores, star
 from assets.checks import CHECKS
 from pipelines.automation import changed_months, daily, failure_sensor, ratings_job, sweep_job
 from pipelines.resources import resources
@@ -34,6 +34,7 @@ def build_defs(*, config_file: str = "", resource_overrides: Mapping[str, object
             release.released,
             scores.scored,
             decisions.decision,
+            agreements.agreement,
             hidden.hidden,
             star.inputs,
             *star.STAR,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.dashboards import write_preview
 from pipelines.running import RunReport, execute
 from pipelines.settings import Secrets, Settings
 from sources.stand_in.company import generate
@@ -55,10 +56,39 @@ def prepare(folder: Path, state: PortalState, stamp: dict[str, object]) -> Path:
     note.write_text(json.dumps(stamp), encoding="utf-8")
     if not (folder / "key").exists():
         VaultKey.create(folder / "key")
-    config = state.config | {"warehouse": {"path": "warehouse"}, "vault": {"path": "vault"}}
+    config = state.config | {
+        "warehouse": {"path": "warehouse"},
+        "vault": {"path": "vault"},
+        "agreements": {"csv": "agreements.csv"},
+    }
+    write_agreements(folder / "agreements.csv", state)
     file = folder / "estafeta.yaml"
     file.write_text(yaml.safe_dump(config, allow_unicode=True, sort_keys=False), encoding="utf-8")
     return file
+
+
+def write_agreements(file: Path, state: PortalState) -> None:
+    """What heads of the made-up company agreed, with days relative to the portal's clock."""
+    heads = {int(row["ID"]): row.get("UF_HEAD", "") for row in state.departments.values()}
+    today = midnight().date()
+    lines = [
+        "Договорились;Процесс;Исполнитель;Постановщик;Причина;О чём договорились;Ответственный (ID);Срок;Сделано",
+        *(
+            f"{today - timedelta(days=days)};{process};{rater};{ratee};{reason};{text};{heads[ratee]};"
+            f"{today - timedelta(days=days - 45)};{done}"
+            for days, process, rater, ratee, reason, text, done in AGREEMENTS
+        ),
+    ]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+AGREEMENTS = (
+    (150, "support", 18, 10, "Ошибки в данных", "К обращению прикладывают версию и шаги", "да"),
+    (95, "logistics", 20, 15, "Нереальный или поздний срок", "Заявки на завтра — до 15:00", "да"),
+    (60, "salary", 12, 11, "Нет материалов или доступов", "Начинают с заполненной карточкой сотрудника", ""),
+    (40, "production", 15, 7, "Неполная или неясная постановка", "Бриф по шаблону, с размерами и сроком", ""),
+)
+"""Days ago, process, department that executes, department that sets, reason, text, done."""
 
 
 def run_demo(console: Console) -> None:
@@ -72,8 +102,10 @@ def run_demo(console: Console) -> None:
         report = execute(settings)
     show(console, report)
     show_worth(console, settings.warehouse())
+    dashboards = write_preview(settings, FOLDER / "dashboards", with_hr=True)
     console.print("\nLook at it:")
     for what, command in (
+        ("the dashboards", f"xdg-open {dashboards}"),
         ("the warehouse over HTTP", f".venv/bin/estafeta warehouse serve --config {file}"),
         (
             "and in another terminal",

@@ -118,6 +118,12 @@ class SignalSettings(Frozen):
     reviews: Path | None = None
 
 
+class AgreementSettings(Frozen):
+    """Where heads keep what they agreed."""
+
+    csv: Path
+
+
 class Secrets(BaseSettings):
     """What comes from the environment alone."""
 
@@ -145,6 +151,7 @@ class ConfigFile(Frozen):
     notify: NotifySettings = NotifySettings()
     decisions: DecisionSettings | None = None
     signals: SignalSettings = SignalSettings()
+    agreements: AgreementSettings | None = None
 
     @model_validator(mode="after")
     def _keys_are_unique(self) -> ConfigFile:
@@ -278,6 +285,7 @@ class Settings:
             decision_values=decisions.decision_values if decisions else {},
             experimental_signals=signals.experimental,
             reviews_csv=self._folder / signals.reviews if signals.reviews else None,
+            agreements_csv=self._folder / self.file.agreements.csv if self.file.agreements else None,
         )
 
     @property

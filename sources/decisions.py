@@ -9,8 +9,6 @@ that cannot be read stays, with the part that is missing left empty; messages na
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -23,12 +21,12 @@ import pyarrow as pa
 
 from sources.contracts import (
     FIRST_PERIOD,
-    MOST_PERSON_ID,
     ContractBrokenError,
     DecisionProcess,
     FieldDefinition,
     mapped_values,
 )
+from sources.csv_file import cells_of, lines_in_words, read_day, read_employee, word_key
 
 logger = logging.getLogger(__name__)
 
@@ -92,20 +90,9 @@ STATUSES = {
 MONTH_NAMES = ("янв", "фев", "мар", "апр", "ма", "июн", "июл", "авг", "сен", "окт", "ноя", "дек")
 """How Russian names of months begin; in this order, for "мар" must be tried before "ма"."""
 
-MOST_LINES = 20
-"""So many lines are named in one message."""
-
 _MONTH = re.compile(r"(20\d\d)-(\d\d)(?:-\d\d.*)?")
 _MONTH_OF_DATE = re.compile(r"(?:\d\d?\.)?(\d\d?)\.(20\d\d)")
 _MONTH_IN_WORDS = re.compile(r"([а-я]{3,8})[.\s-]*(?:20)?(\d\d)")
-_DAY = re.compile(r"(\d\d?)\.(\d\d?)\.(20\d\d)")
-_EMPLOYEE = re.compile(r"(?:user_)?(\d{1,10})", re.IGNORECASE)
-DEFUSED = re.compile(r"^'(?=[=+\-@\t\r])")
-"""What a cell begins with that must not be read as a formula: `estafeta export scores` puts it there."""
-
-
-class DecisionFileError(Exception):
-    """A CSV of decisions or reviews cannot be used; the message names the file and never quotes it."""
 
 
 def read_decisions(path: Path, decision_values: Mapping[str, str]) -> pa.Table:
@@ -119,12 +106,12 @@ def read_decisions(path: Path, decision_values: Mapping[str, str]) -> pa.Table:
         Columns of `DECISION_COLUMNS`, in the order of the file; rows without decision and reason are left out.
 
     Raises:
-        DecisionFileError: the file is missing, no CSV, or lacks a column.
+        CsvFileError: the file is missing, no CSV, or lacks a column.
     """
     words = _words(OUTCOMES, decision_values)
     rows = [
         _decision_row(number, cells, words)
-        for number, cells in _cells(path, DECISION_HEADINGS, OPTIONAL)
+        for number, cells in cells_of(path, DECISION_HEADINGS, OPTIONAL)
         if cells["decision"] or cells["reason"]
     ]
     unread = [row["number"] for row in rows if not (row["ratee_id"] and row["period"] and row["decision"])]
@@ -132,7 +119,7 @@ def read_decisions(path: Path, decision_values: Mapping[str, str]) -> pa.Table:
         logger.warning(
             "decisions: employee, month or decision cannot be read in %s of %s; these rows count for nothing until "
             "they are corrected",
-            _lines(unread),
+            lines_in_words(unread),
             path.name,
         )
     return pa.Table.from_pylist(rows, DECISION_COLUMNS)
@@ -149,11 +136,11 @@ def read_reviews(path: Path, signal_types: Collection[str]) -> pa.Table:
         Columns of `REVIEW_COLUMNS`, in the order of the file; rows that cannot be read are left out.
 
     Raises:
-        DecisionFileError: the file is missing, no CSV, or lacks a column.
+        CsvFileError: the file is missing, no CSV, or lacks a column.
     """
     words = _words(STATUSES, {})
     rows, unread = [], []
-    for number, cells in _cells(path, REVIEW_HEADINGS, set()):
+    for number, cells in cells_of(path, REVIEW_HEADINGS, set()):
         if not cells["status"]:
             continue
         row = {
@@ -162,7 +149,7 @@ def read_reviews(path: Path, signal_types: Collection[str]) -> pa.Table:
             "rater_id": read_employee(cells["rater_id"]),
             "ratee_id": read_employee(cells["ratee_id"]),
             "window_to": read_month(cells["window_to"]),
-            "status": words.get(_key(cells["status"]), ""),
+            "status": words.get(word_key(cells["status"]), ""),
         }
         if row["signal_type"] in signal_types and row["rater_id"] and row["window_to"] and row["status"]:
             rows.append(row)
@@ -171,7 +158,7 @@ def read_reviews(path: Path, signal_types: Collection[str]) -> pa.Table:
     if unread:
         logger.warning(
             "reviews: signal type, rater, month or status cannot be read in %s of %s; these rows are left out",
-            _lines(unread),
+            lines_in_words(unread),
             path.name,
         )
     return pa.Table.from_pylist(rows, REVIEW_COLUMNS)
@@ -222,15 +209,6 @@ def decisions_table(
     return pa.Table.from_pylist(rows, DECISION_COLUMNS)
 
 
-def read_employee(value: object) -> int:
-    """An employee as 12, "12", "user_12" or a list of one; 0 for whatever names nobody."""
-    if isinstance(value, list):
-        value = value[0] if value else ""
-    match = _EMPLOYEE.fullmatch(str(value).strip())
-    number = int(match[1]) if match else 0
-    return number if number < MOST_PERSON_ID else 0
-
-
 def read_month(text: str) -> date | None:
     """A month as 2026-10, 2026-10-01, 10.2026, 01.10.2026, окт.26 or октябрь 2026; None for anything else."""
     text = text.strip().casefold()
@@ -250,17 +228,7 @@ def _first_day(year: int, month: int) -> date | None:
 
 def read_outcome(text: str, own: Mapping[str, str]) -> str:
     """A decision in one's own or the usual words as accepted, rejected or deferred; empty for anything else."""
-    return _words(OUTCOMES, own).get(_key(text), "")
-
-
-def read_day(text: str) -> date | None:
-    """A day as 2026-11-03 or 03.11.2026, with or without a time; None for anything else."""
-    text = text.strip().split(" ")[0]
-    match = _DAY.fullmatch(text)
-    try:
-        return date(int(match[3]), int(match[2]), int(match[1])) if match else date.fromisoformat(text[:10])
-    except ValueError:
-        return None
+    return _words(OUTCOMES, own).get(word_key(text), "")
 
 
 def _decision_row(number: int, cells: Mapping[str, str], words: Mapping[str, str]) -> dict[str, Any]:
@@ -268,7 +236,7 @@ def _decision_row(number: int, cells: Mapping[str, str], words: Mapping[str, str
         "number": number,
         "ratee_id": read_employee(cells["ratee_id"]),
         "period": read_month(cells["period"]),
-        "decision": words.get(_key(cells["decision"]), ""),
+        "decision": words.get(word_key(cells["decision"]), ""),
         "decided_by": read_employee(cells.get("decided_by", "")),
         "decided_on": read_day(cells.get("decided_on", "")),
         "reason": cells["reason"],
@@ -284,73 +252,7 @@ def _written(value: object, options: Mapping[int, str]) -> str:
     return "\n".join(text for text in texts if text).encode("utf-8", "replace").decode("utf-8")
 
 
-def _key(text: str) -> str:
-    return text.strip().casefold().replace("ё", "е")
-
-
 def _words(usual: Mapping[str, Sequence[str]], own: Mapping[str, str]) -> dict[str, str]:
     """Written word to what it means."""
-    known = {_key(word): meaning for meaning, words in usual.items() for word in words}
-    return known | {_key(word): meaning for word, meaning in own.items()}
-
-
-def _lines(numbers: Sequence[int]) -> str:
-    named = ", ".join(map(str, numbers[:MOST_LINES])) + (" and more" if len(numbers) > MOST_LINES else "")
-    return f"line {named}" if len(numbers) == 1 else f"lines {named}"
-
-
-def _cells(path: Path, headings: Mapping[str, Sequence[str]], optional: set[str]) -> list[tuple[int, dict[str, str]]]:
-    """Reads a CSV: the number of each row's last line, and its cells by column."""
-    text = _text_of(path)
-    first = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(";,\t", key=first.count))
-    lines: list[tuple[int, list[str]]] = []
-    broken = False
-    try:
-        lines += ((reader.line_num, row) for row in reader)
-    except csv.Error:
-        broken = True
-    if broken:
-        raise DecisionFileError(f"{path} is no CSV from line {reader.line_num} on: save the table as CSV again.")
-    written = [_key(heading) for heading in lines[0][1]] if lines else []
-    places = {
-        column: [place for place, heading in enumerate(written) if heading in {_key(name) for name in names}]
-        for column, names in headings.items()
-    }
-    for column, found in places.items():
-        names = " or ".join(headings[column])
-        if len(found) > 1:
-            raise DecisionFileError(f"{path} has {len(found)} columns {column} ({names}): keep one.")
-        if not found and column not in optional:
-            raise DecisionFileError(f"{path} has no column {column}: its first line must hold the heading {names}.")
-    return [
-        (
-            number,
-            {
-                column: DEFUSED.sub("", row[found[0]].strip(), count=1) if found[0] < len(row) else ""
-                for column, found in places.items()
-                if found
-            },
-        )
-        for number, row in lines[1:]
-    ]
-
-
-def _text_of(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        problem = "does not exist: correct its name in the configuration, or put the file there"
-    except OSError as error:
-        problem = f"cannot be read ({error.strerror})"
-    else:
-        if content.startswith(b"PK"):
-            problem = "is an Excel workbook: save it as CSV"
-        else:
-            for encoding in ("utf-8-sig", "cp1251"):
-                try:
-                    return content.decode(encoding)
-                except UnicodeDecodeError:
-                    continue
-            problem = "is neither UTF-8 nor Windows-1251: save the table as CSV again"
-    raise DecisionFileError(f"{path} {problem}.")
+    known = {word_key(word): meaning for meaning, words in usual.items() for word in words}
+    return known | {word_key(word): meaning for word, meaning in own.items()}

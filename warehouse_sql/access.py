@@ -43,6 +43,8 @@ MART = (
     "comment_feed",
     "rating_block",
     "user_access",
+    "agreement",
+    "own_rating",
 )
 DWH = (
     "dim_date",
@@ -55,13 +57,22 @@ DWH = (
     "fct_rating",
     "bridge_rating_reason",
 )
-HR_TABLES = ("fct_rating", "fct_obligation", "fct_rating_event", "fct_score", "fct_signal", "fct_decision")
+HR_TABLES = (
+    "fct_rating",
+    "fct_obligation",
+    "fct_rating_event",
+    "fct_score",
+    "fct_signal",
+    "fct_decision",
+    "recommendation",
+    "signal_queue",
+)
 OPS = ("load_run", "load_count", "release", "release_window", "migration", "swap_journal")
 
 VIEWS = {
     f"{views}.{name}": f"{tables}.{name}"
     for views, tables, names in (
-        ("mart_read", "mart", MART),
+        ("mart_read", "mart", (*MART, "correction")),
         ("mart_head", "mart", MART),
         ("dwh_read", "dwh", DWH),
         ("hr_read", "hr", HR_TABLES),
@@ -105,6 +116,7 @@ MATRIX = frozenset(
         for verb in (
             "CREATE DATABASE",
             "CREATE TABLE",
+            "CREATE VIEW",
             "DROP TABLE",
             "ALTER COLUMN",
             "ALTER MODIFY COMMENT",

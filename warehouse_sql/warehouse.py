@@ -96,6 +96,7 @@ PUBLISHED = (
     PublishedTable("mart", "comment_feed", "whole"),
     PublishedTable("mart", "rating_block", "whole"),
     PublishedTable("mart", "user_access", "whole"),
+    PublishedTable("mart", "agreement", "whole"),
     PublishedTable("ops", "release", "whole"),
     PublishedTable("ops", "release_window", "whole"),
 )
@@ -108,6 +109,7 @@ INPUTS = (
     "released_pseudonym",
     "employee_version",
     "department_version",
+    "agreement_line",
     "run_step",
 )
 """Tables of `stg` that a run fills with what left the vault and with its own steps, and empties at its end."""

@@ -15,7 +15,8 @@ from assets.rules.policy import PolicyBook
 from assets.terms import Terms
 from sources.bitrix24 import Bitrix24
 from sources.contracts import DecisionProcess
-from sources.decisions import DECISION_COLUMNS, DecisionFileError
+from sources.csv_file import CsvFileError
+from sources.decisions import DECISION_COLUMNS
 from sources.vault import CURRENT, Vault, VaultKey
 
 TERMS = Terms((), PolicyBook(()), "default", PROFILES["default"], 8)
@@ -67,7 +68,7 @@ def test_files_are_read_whole_each_time(vault: Vault, tmp_path: Path) -> None:
 def test_a_file_that_is_gone_stops_the_run_and_leaves_what_was_read(vault: Vault, tmp_path: Path) -> None:
     terms = replace(TERMS, decision_process=PROCESS)
     decision(portal=Portal(7), vault=vault, terms=terms)
-    with pytest.raises(DecisionFileError, match="does not exist"):
+    with pytest.raises(CsvFileError, match="does not exist"):
         decision(portal=Portal(), vault=vault, terms=replace(TERMS, reviews_csv=tmp_path / "absent.csv"))
     assert read(vault, "decision") == [7]
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from assets.rules.policy import PolicyEntry
 from pipelines.settings import (
+    AgreementSettings,
     ConfigFile,
     DecisionSettings,
     NotifySettings,
@@ -40,6 +41,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "decisions": DecisionSettings,
     "decisions.fields": DecisionFields,
     "signals": SignalSettings,
+    "agreements": AgreementSettings,
 }
 OPEN_MAPS = {"processes.score_values", "decisions.decision_values"}
 

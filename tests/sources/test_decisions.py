@@ -11,7 +11,8 @@ import pytest
 
 from sources.bitrix24 import RightsLostError, UnknownFieldError, UnknownProcessError
 from sources.contracts import DecisionProcess
-from sources.decisions import DecisionFileError, read_decisions, read_employee, read_month, read_outcome, read_reviews
+from sources.csv_file import CsvFileError, read_employee
+from sources.decisions import read_decisions, read_month, read_outcome, read_reviews
 from sources.stand_in.server import StandInPortal
 from sources.stand_in.state import Record, SmartProcess
 from tests.sources.conftest import connect
@@ -103,7 +104,7 @@ def test_a_file_that_cannot_be_used_is_one_sentence(tmp_path: Path, content: byt
     file = tmp_path / "decisions.csv"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(DecisionFileError, match=sentence) as error:
+    with pytest.raises(CsvFileError, match=sentence) as error:
         read_decisions(file, {})
     assert str(file) in str(error.value)
     assert error.value.__context__ is None

@@ -19,7 +19,7 @@ CREATE OR REPLACE VIEW mart_read.department_pair ${on_cluster} DEFINER = estafet
 SELECT
     scope, period_from, period_to, process_key, rater_department_id, rater_department, ratee_department_id,
     ratee_department, rater_band, mean_score, ratings, share_of_fives, mean_score_all, share_of_fives_all,
-    unexplained_share, coverage, explained_share
+    unexplained_share, coverage, explained_share, low_ratings, explained_ratings
 FROM mart.department_pair;
 
 CREATE OR REPLACE VIEW mart_read.reason ${on_cluster} DEFINER = estafeta_definer SQL SECURITY DEFINER AS
@@ -56,6 +56,24 @@ SELECT
     user_id, department_id
 FROM mart.user_access;
 
+CREATE OR REPLACE VIEW mart_read.agreement ${on_cluster} DEFINER = estafeta_definer SQL SECURITY DEFINER AS
+SELECT
+    scope, agreement_id, agreed_on, process_key, rater_department_id, rater_department, ratee_department_id,
+    ratee_department, reason_code, text, owner_id, owner, due, is_done, was_period, was_mean, was_share_of_fives,
+    was_ratings, became_period, became_mean, became_share_of_fives, became_ratings
+FROM mart.agreement;
+
+CREATE OR REPLACE VIEW mart_read.own_rating ${on_cluster} DEFINER = estafeta_definer SQL SECURITY DEFINER AS
+SELECT
+    ratee_id, ratee, period, process_key, rater_department_id, rater_department, score, is_five, is_counted, reason,
+    comment, comment_level
+FROM mart.own_rating;
+
+CREATE OR REPLACE VIEW mart_read.correction ${on_cluster} DEFINER = estafeta_definer SQL SECURITY DEFINER AS
+SELECT
+    period, process_key, kind, title, corrections, after_freeze
+FROM mart.correction;
+
 -- mart_head: for heads who log in to ClickHouse themselves. A row is in sight if one of its sides is a department that
 -- mart.user_access gives to the user, whose name is u and the employee id; a block is, if its ratee works in one.
 -- LIMIT keeps the reader's own conditions above the scope: without it the engine may run throwIf(...) on rows that the
@@ -81,7 +99,7 @@ WITH sight AS
 SELECT
     scope, period_from, period_to, process_key, rater_department_id, rater_department, ratee_department_id,
     ratee_department, rater_band, mean_score, ratings, share_of_fives, mean_score_all, share_of_fives_all,
-    unexplained_share, coverage, explained_share
+    unexplained_share, coverage, explained_share, low_ratings, explained_ratings
 FROM mart.department_pair
 WHERE rater_department_id IN (SELECT department_id FROM sight) OR ratee_department_id IN (SELECT department_id FROM sight)
 LIMIT 1000000000000;
@@ -142,6 +160,35 @@ WITH sight AS
 SELECT
     ratee_id, process_key, block_from, block_to, rater_band, score_band, policy_version, released_at
 FROM mart.rating_block
+WHERE ratee_id IN
+(
+    SELECT employee_id FROM dwh.dim_employee
+    WHERE is_current AND department_id IN (SELECT department_id FROM sight)
+)
+LIMIT 1000000000000;
+
+CREATE OR REPLACE VIEW mart_head.agreement ${on_cluster} DEFINER = estafeta_definer SQL SECURITY DEFINER AS
+WITH sight AS
+(
+    SELECT department_id FROM mart.user_access WHERE concat('u', toString(user_id)) = currentUser()
+)
+SELECT
+    scope, agreement_id, agreed_on, process_key, rater_department_id, rater_department, ratee_department_id,
+    ratee_department, reason_code, text, owner_id, owner, due, is_done, was_period, was_mean, was_share_of_fives,
+    was_ratings, became_period, became_mean, became_share_of_fives, became_ratings
+FROM mart.agreement
+WHERE rater_department_id IN (SELECT department_id FROM sight) OR ratee_department_id IN (SELECT department_id FROM sight)
+LIMIT 1000000000000;
+
+CREATE OR REPLACE VIEW mart_head.own_rating ${on_cluster} DEFINER = estafeta_definer SQL SECURITY DEFINER AS
+WITH sight AS
+(
+    SELECT department_id FROM mart.user_access WHERE concat('u', toString(user_id)) = currentUser()
+)
+SELECT
+    ratee_id, ratee, period, process_key, rater_department_id, rater_department, score, is_five, is_counted, reason,
+    comment, comment_level
+FROM mart.own_rating
 WHERE ratee_id IN
 (
     SELECT employee_id FROM dwh.dim_employee
@@ -244,3 +291,16 @@ SELECT
     number, ratee_id, period, scope, recommendation, decision, decided_by, decided_on, reason, reason_level,
     exclusion_code, is_counted, is_different
 FROM hr.fct_decision;
+
+CREATE OR REPLACE VIEW hr_read.recommendation ${on_cluster} DEFINER = estafeta_definer SQL SECURITY DEFINER AS
+SELECT
+    scope, ratee_id, ratee, department_id, department, window_from, window_to, half_year, is_latest, is_frozen, ratings,
+    raters, months, coverage, mean_score, share_of_fives, adjusted_share, lower_bound, upper_bound, band,
+    sensitivity_band, explanation, signals, decision, decided_by, decided_on, decision_reason, is_different
+FROM hr.recommendation;
+
+CREATE OR REPLACE VIEW hr_read.signal_queue ${on_cluster} DEFINER = estafeta_definer SQL SECURITY DEFINER AS
+SELECT
+    signal_type, title, rater_id, rater, ratee_id, ratee, department, window_from, window_to, half_year, is_latest,
+    ratings, strength, explanation, is_experimental, status
+FROM hr.signal_queue;

@@ -17,6 +17,9 @@ GRANT ${on_cluster} SELECT ON mart.comment_queue TO estafeta_definer;
 GRANT ${on_cluster} SELECT ON mart.comment_feed TO estafeta_definer;
 GRANT ${on_cluster} SELECT ON mart.rating_block TO estafeta_definer;
 GRANT ${on_cluster} SELECT ON mart.user_access TO estafeta_definer;
+GRANT ${on_cluster} SELECT ON mart.agreement TO estafeta_definer;
+GRANT ${on_cluster} SELECT ON mart.own_rating TO estafeta_definer;
+GRANT ${on_cluster} SELECT ON mart.correction TO estafeta_definer;
 GRANT ${on_cluster} SELECT ON dwh.dim_date TO estafeta_definer;
 GRANT ${on_cluster} SELECT ON dwh.dim_process TO estafeta_definer;
 GRANT ${on_cluster} SELECT ON dwh.dim_policy TO estafeta_definer;
@@ -32,6 +35,8 @@ GRANT ${on_cluster} SELECT ON hr.fct_rating_event TO estafeta_definer;
 GRANT ${on_cluster} SELECT ON hr.fct_score TO estafeta_definer;
 GRANT ${on_cluster} SELECT ON hr.fct_signal TO estafeta_definer;
 GRANT ${on_cluster} SELECT ON hr.fct_decision TO estafeta_definer;
+GRANT ${on_cluster} SELECT ON hr.recommendation TO estafeta_definer;
+GRANT ${on_cluster} SELECT ON hr.signal_queue TO estafeta_definer;
 
 -- Readers: views only; nothing on tables, on system, on stg, on anything that writes, reads files or calls out.
 GRANT ${on_cluster} SELECT ON mart_head.coverage TO estafeta_department_head;
@@ -42,6 +47,8 @@ GRANT ${on_cluster} SELECT ON mart_head.comment_queue TO estafeta_department_hea
 GRANT ${on_cluster} SELECT ON mart_head.comment_feed TO estafeta_department_head;
 GRANT ${on_cluster} SELECT ON mart_head.rating_block TO estafeta_department_head;
 GRANT ${on_cluster} SELECT ON mart_head.user_access TO estafeta_department_head;
+GRANT ${on_cluster} SELECT ON mart_head.agreement TO estafeta_department_head;
+GRANT ${on_cluster} SELECT ON mart_head.own_rating TO estafeta_department_head;
 
 GRANT ${on_cluster} SELECT ON mart_read.coverage TO estafeta_dashboards, estafeta_hr, estafeta_analyst;
 GRANT ${on_cluster} SELECT ON mart_read.department_pair TO estafeta_dashboards, estafeta_hr, estafeta_analyst;
@@ -51,6 +58,9 @@ GRANT ${on_cluster} SELECT ON mart_read.comment_queue TO estafeta_dashboards, es
 GRANT ${on_cluster} SELECT ON mart_read.comment_feed TO estafeta_dashboards, estafeta_hr, estafeta_analyst;
 GRANT ${on_cluster} SELECT ON mart_read.rating_block TO estafeta_dashboards, estafeta_hr, estafeta_analyst;
 GRANT ${on_cluster} SELECT ON mart_read.user_access TO estafeta_dashboards, estafeta_hr, estafeta_analyst;
+GRANT ${on_cluster} SELECT ON mart_read.agreement TO estafeta_dashboards, estafeta_hr, estafeta_analyst;
+GRANT ${on_cluster} SELECT ON mart_read.own_rating TO estafeta_dashboards, estafeta_hr, estafeta_analyst;
+GRANT ${on_cluster} SELECT ON mart_read.correction TO estafeta_dashboards, estafeta_hr, estafeta_analyst;
 
 GRANT ${on_cluster} SELECT ON dwh_read.dim_date TO estafeta_hr, estafeta_analyst;
 GRANT ${on_cluster} SELECT ON dwh_read.dim_process TO estafeta_hr, estafeta_analyst;
@@ -68,6 +78,8 @@ GRANT ${on_cluster} SELECT ON hr_read.fct_rating_event TO estafeta_hr;
 GRANT ${on_cluster} SELECT ON hr_read.fct_score TO estafeta_hr;
 GRANT ${on_cluster} SELECT ON hr_read.fct_signal TO estafeta_hr;
 GRANT ${on_cluster} SELECT ON hr_read.fct_decision TO estafeta_hr;
+GRANT ${on_cluster} SELECT ON hr_read.recommendation TO estafeta_hr;
+GRANT ${on_cluster} SELECT ON hr_read.signal_queue TO estafeta_hr;
 
 -- Engineers see runs, counts and the ledger, which name nobody.
 GRANT ${on_cluster} SELECT ON ops.load_run TO estafeta_engineer;
@@ -78,10 +90,10 @@ GRANT ${on_cluster} SELECT ON ops.migration TO estafeta_engineer;
 GRANT ${on_cluster} SELECT ON ops.swap_journal TO estafeta_engineer;
 
 -- The pipeline: makes, fills and swaps the tables of its five databases. Swapping counts as dropping and creating.
-GRANT ${on_cluster} CREATE DATABASE, CREATE TABLE, DROP TABLE, ALTER COLUMN, ALTER MODIFY COMMENT, SELECT, INSERT ON dwh.* TO estafeta_writer;
-GRANT ${on_cluster} CREATE DATABASE, CREATE TABLE, DROP TABLE, ALTER COLUMN, ALTER MODIFY COMMENT, SELECT, INSERT ON hr.* TO estafeta_writer;
-GRANT ${on_cluster} CREATE DATABASE, CREATE TABLE, DROP TABLE, ALTER COLUMN, ALTER MODIFY COMMENT, SELECT, INSERT ON mart.* TO estafeta_writer;
-GRANT ${on_cluster} CREATE DATABASE, CREATE TABLE, DROP TABLE, ALTER COLUMN, ALTER MODIFY COMMENT, SELECT, INSERT ON ops.* TO estafeta_writer;
-GRANT ${on_cluster} CREATE DATABASE, CREATE TABLE, DROP TABLE, ALTER COLUMN, ALTER MODIFY COMMENT, SELECT, INSERT ON stg.* TO estafeta_writer;
+GRANT ${on_cluster} CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE, ALTER COLUMN, ALTER MODIFY COMMENT, SELECT, INSERT ON dwh.* TO estafeta_writer;
+GRANT ${on_cluster} CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE, ALTER COLUMN, ALTER MODIFY COMMENT, SELECT, INSERT ON hr.* TO estafeta_writer;
+GRANT ${on_cluster} CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE, ALTER COLUMN, ALTER MODIFY COMMENT, SELECT, INSERT ON mart.* TO estafeta_writer;
+GRANT ${on_cluster} CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE, ALTER COLUMN, ALTER MODIFY COMMENT, SELECT, INSERT ON ops.* TO estafeta_writer;
+GRANT ${on_cluster} CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE, ALTER COLUMN, ALTER MODIFY COMMENT, SELECT, INSERT ON stg.* TO estafeta_writer;
 GRANT ${on_cluster} TRUNCATE, ALTER DELETE ON stg.* TO estafeta_writer;
 GRANT ${on_cluster} SELECT ON system.parts TO estafeta_writer;

@@ -48,7 +48,9 @@ SELECT
     countIf(is_rated AND is_five) / countIf(is_rated) AS share_of_fives_all,
     countIf(exclusion_code = 'unexplained') / countIf(is_rated) AS unexplained_share,
     any(share_given) AS coverage,
-    countIf(is_low AND comment_level != 'violation') / nullIf(countIf(is_low), 0) AS explained_share
+    countIf(is_low AND comment_level != 'violation') / nullIf(countIf(is_low), 0) AS explained_share,
+    countIf(is_low) AS low_ratings,
+    countIf(is_low AND comment_level != 'violation') AS explained_ratings
 FROM rated
 LEFT JOIN expectation USING (period, process_key, rater_department_id, ratee_department_id)
 LEFT JOIN department AS rater_side ON rated.rater_department_id = rater_side.department_id

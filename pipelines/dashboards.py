@@ -1,0 +1,117 @@
+"""Dashboards on the command line: specs checked against the warehouse, drawn as a page.
+
+Belongs here: bringing specs, warehouse and configuration together. Does not belong here: what a spec is
+(`datalens_specs/specs.py`), how the page works (`datalens_specs/preview.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from assets.rules.reasons import REASONS
+from datalens_specs.preview import page
+from datalens_specs.specs import Column, Specs, load
+from pipelines.settings import Settings
+from warehouse_sql.warehouse import Session, Warehouse
+
+COLUMNS = """
+    SELECT concat(database, '.', table) AS table, name, type, comment FROM system.columns
+    WHERE database IN ('mart', 'hr') ORDER BY database, table, position
+"""
+
+
+def words_of(settings: Settings) -> dict[str, dict[str, str]]:
+    """What `labels` of specs may name: titles of processes and of reasons."""
+    return {
+        "processes": {process.key: process.title for process in settings.file.processes},
+        "reasons": dict(REASONS),
+    }
+
+
+def tables_of(db: Session) -> dict[str, list[Column]]:
+    """Tables and columns that specs may read, as ClickHouse has them."""
+    tables: dict[str, list[Column]] = {}
+    for row in db.rows(COLUMNS):
+        tables.setdefault(row["table"], []).append(Column(row["name"], row["type"], row["comment"]))
+    return tables
+
+
+def checked_specs(settings: Settings, folder: Path | None = None) -> Specs:
+    """The specs, checked against what the migrations make; needs no warehouse.
+
+    Raises:
+        SpecError: one line per mistake.
+    """
+    with tempfile.TemporaryDirectory(prefix="estafeta-") as empty:
+        with Warehouse(path=Path(empty) / "warehouse").session("specs") as db:
+            db.migrate()
+            tables = tables_of(db)
+        return load(tables, words_of(settings), *([folder] if folder else []))
+
+
+def preview(settings: Settings, *, with_hr: bool) -> str:
+    """The page over what the warehouse holds now.
+
+    Raises:
+        SpecError: the specs do not fit the warehouse.
+        PreviewError: a dataset is too large for a page.
+        WarehouseError: the warehouse is busy, missing or out of reach.
+    """
+    with settings.warehouse().session("preview") as db:
+        specs = load(tables_of(db), words_of(settings))
+
+        def run(sql: str) -> Mapping[str, list[Any]]:
+            found = db.query(sql)
+            return {name: found.column(name).to_pylist() for name in found.column_names}
+
+        return page(specs, run, with_hr=with_hr, read_on=date.today())  # noqa: DTZ011 - a day for people, here
+
+
+def write_preview(settings: Settings, folder: Path, *, with_hr: bool) -> Path:
+    """Writes the page as `index.html`, readable by its owner alone, and returns its path."""
+    content = preview(settings, with_hr=with_hr)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "index.html"
+    # Made anew each time: an older file may be open to others.
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
+        out.write(content)
+    return file
+
+
+def serve_preview(settings: Settings, port: int, *, with_hr: bool, ready: Callable[[int], None]) -> None:
+    """Serves the page on loopback until interrupted, made anew from the warehouse for each request."""
+    import socket
+
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.concurrency import run_in_threadpool
+    from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+    from starlette.requests import Request
+    from starlette.responses import HTMLResponse, PlainTextResponse, Response
+    from starlette.routing import Route
+
+    from warehouse_sql.engine import WarehouseBusyError
+
+    async def show(_: Request) -> Response:
+        try:
+            return HTMLResponse(await run_in_threadpool(preview, settings, with_hr=with_hr))
+        except WarehouseBusyError as error:
+            return PlainTextResponse(str(error), 503, {"Retry-After": "5"})
+
+    app = Starlette(
+        routes=[Route("/", show)],
+        # Another site must not reach the page through a name of its own that points here.
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["localhost", "127.0.0.1"])],
+    )
+    with socket.socket() as place:
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        place.bind(("127.0.0.1", port))
+        ready(place.getsockname()[1])
+        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[place])
