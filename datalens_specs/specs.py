@@ -337,13 +337,15 @@ class Specs:
     charts: Mapping[str, Chart]
     dashboards: Mapping[str, Dashboard]
 
-    def of(self, dashboard: Dashboard) -> Specs:
-        """The part that one dashboard needs."""
-        charts = {i.chart: self.charts[i.chart] for tab in dashboard.tabs for i in tab.items if i.chart}
+    def part(self, *, for_hr: bool) -> Specs:
+        """The dashboards for HR, or all others, with just what they need: the two never share a workbook."""
+        dashboards = {key: one for key, one in self.dashboards.items() if (one.audience == "hr") == for_hr}
+        tabs = [tab for one in dashboards.values() for tab in one.tabs]
+        charts = {i.chart: self.charts[i.chart] for tab in tabs for i in tab.items if i.chart}
         used = {chart.dataset for chart in charts.values()}
-        used |= {name for tab in dashboard.tabs for selector in tab.selectors for name in selector.fields}
+        used |= {name for tab in tabs for selector in tab.selectors for name in selector.fields}
         datasets = {key: one for key, one in self.datasets.items() if key in used}
-        return Specs(self.connections, datasets, charts, {dashboard.key: dashboard})
+        return Specs(self.connections, datasets, charts, dashboards)
 
 
 @dataclass

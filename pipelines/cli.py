@@ -421,6 +421,31 @@ def dashboards_validate(
     )
 
 
+@dashboards_app.command("export")
+def dashboards_export(
+    file: Annotated[Path, typer.Argument(help="Where to write the workbook file.")],
+    config: ConfigOption = None,
+    host: Annotated[str, typer.Option(help="Host of the warehouse, as DataLens reaches it.")] = "localhost",
+    port: Annotated[int, typer.Option(help="Its HTTP port.")] = 8123,
+    username: Annotated[str, typer.Option(help="The user that DataLens shares.")] = "default",
+    secure: Annotated[bool, typer.Option("--secure", help="Connect with TLS.")] = False,
+    for_hr: Annotated[
+        bool, typer.Option("--hr", help="The dashboards of HR instead of all others: a workbook of their own.")
+    ] = False,
+) -> None:
+    """Write the workbook file that DataLens imports by hand."""
+    from pipelines.dashboards import workbook_file
+
+    content = workbook_file(_settings(config), host, port, username, secure=secure, for_hr=for_hr)
+    file.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+    typer.echo(f"Wrote {file}. After the import type the password into the connection.")
+    typer.echo(
+        "The file holds no row access: whoever opens the workbook sees all rows. Set the rules in its datasets "
+        "before sharing it.",
+        err=True,
+    )
+
+
 @dashboards_app.command("preview")
 def dashboards_preview(
     config: ConfigOption = None,

@@ -1,4 +1,4 @@
-"""Dashboards on the command line: specs checked against the warehouse, drawn as a page.
+"""Dashboards on the command line: specs checked against the warehouse, drawn as a page, written as a workbook.
 
 Belongs here: bringing specs, warehouse and configuration together. Does not belong here: what a spec is
 (`datalens_specs/specs.py`), how the page works (`datalens_specs/preview.py`).
@@ -16,6 +16,7 @@ from typing import Any
 from assets.rules.reasons import REASONS
 from datalens_specs.preview import page
 from datalens_specs.specs import Column, Specs, load
+from datalens_specs.workbook import Place, workbook
 from pipelines.settings import Settings
 from warehouse_sql.warehouse import Session, Warehouse
 
@@ -41,17 +42,38 @@ def tables_of(db: Session) -> dict[str, list[Column]]:
     return tables
 
 
+def workbook_file(
+    settings: Settings, host: str, port: int, username: str, *, secure: bool, for_hr: bool
+) -> dict[str, Any]:
+    """The workbook file for import by hand, of HR's dashboards or of all others; needs no warehouse.
+
+    Raises:
+        SpecError: the specs do not fit what the migrations make.
+    """
+    # On a server people read views, and DataLens with them (docs/access.md); an embedded warehouse has none.
+    suffix = "" if settings.warehouse_path is not None else "_read"
+    place = Place(host, port, username, secure, {name: f"{name}{suffix}" for name in ("mart", "hr")})
+    tables = migrated_tables()
+    return workbook(load(tables, words_of(settings)).part(for_hr=for_hr), tables, place)
+
+
+def migrated_tables() -> dict[str, list[Column]]:
+    """Tables and columns as the migrations make them, in a warehouse that is thrown away."""
+    with (
+        tempfile.TemporaryDirectory(prefix="estafeta-") as empty,
+        Warehouse(path=Path(empty) / "warehouse").session("specs") as db,
+    ):
+        db.migrate()
+        return tables_of(db)
+
+
 def checked_specs(settings: Settings, folder: Path | None = None) -> Specs:
     """The specs, checked against what the migrations make; needs no warehouse.
 
     Raises:
         SpecError: one line per mistake.
     """
-    with tempfile.TemporaryDirectory(prefix="estafeta-") as empty:
-        with Warehouse(path=Path(empty) / "warehouse").session("specs") as db:
-            db.migrate()
-            tables = tables_of(db)
-        return load(tables, words_of(settings), *([folder] if folder else []))
+    return load(migrated_tables(), words_of(settings), *([folder] if folder else []))
 
 
 def preview(settings: Settings, *, with_hr: bool) -> str:
