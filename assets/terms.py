@@ -34,6 +34,7 @@ class Terms:
         experimental_signals: signal types to look for besides those that are always looked for.
         reviews_csv: HR's file of signals that were looked at.
         agreements_csv: the heads' file of what they agreed.
+        agenda_link: address of the dashboard that heads are told when a month is closed; empty: nobody is told.
     """
 
     processes: tuple[Process, ...]
@@ -49,6 +50,7 @@ class Terms:
     experimental_signals: tuple[str, ...] = ()
     reviews_csv: Path | None = None
     agreements_csv: Path | None = None
+    agenda_link: str = ""
 
     def by_process(self) -> dict[str, ProcessTerms]:
         """What the structure rules need of each process."""

@@ -10,7 +10,20 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from assets import agreements, crm, decisions, hidden, marts, obligations, publish, ratings, release, scores, star
+from assets import (
+    agenda,
+    agreements,
+    crm,
+    decisions,
+    hidden,
+    marts,
+    obligations,
+    publish,
+    ratings,
+    release,
+    scores,
+    star,
+)
 from assets.checks import CHECKS
 from pipelines.automation import changed_months, daily, failure_sensor, ratings_job, sweep_job
 from pipelines.resources import resources
@@ -40,6 +53,7 @@ def build_defs(*, config_file: str = "", resource_overrides: Mapping[str, object
             *star.STAR,
             marts.marts,
             publish.load_run,
+            agenda.notified,
             publish.retention,
         ],
         asset_checks=CHECKS,

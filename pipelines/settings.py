@@ -119,9 +119,10 @@ class SignalSettings(Frozen):
 
 
 class AgreementSettings(Frozen):
-    """Where heads keep what they agreed."""
+    """Where heads keep what they agreed, and the dashboard they are told of when a month is closed."""
 
-    csv: Path
+    csv: Path | None = None
+    link: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
 
 
 class Secrets(BaseSettings):
@@ -151,7 +152,7 @@ class ConfigFile(Frozen):
     notify: NotifySettings = NotifySettings()
     decisions: DecisionSettings | None = None
     signals: SignalSettings = SignalSettings()
-    agreements: AgreementSettings | None = None
+    agreements: AgreementSettings = AgreementSettings()
 
     @model_validator(mode="after")
     def _keys_are_unique(self) -> ConfigFile:
@@ -272,6 +273,7 @@ class Settings:
     def terms(self) -> Terms:
         """What assets need to know of the configuration."""
         release, decisions, signals = self.file.release, self.file.decisions, self.file.signals
+        agreements = self.file.agreements
         return Terms(
             processes=self.file.processes,
             policy=self.policy,
@@ -285,7 +287,8 @@ class Settings:
             decision_values=decisions.decision_values if decisions else {},
             experimental_signals=signals.experimental,
             reviews_csv=self._folder / signals.reviews if signals.reviews else None,
-            agreements_csv=self._folder / self.file.agreements.csv if self.file.agreements else None,
+            agreements_csv=self._folder / agreements.csv if agreements.csv else None,
+            agenda_link=agreements.link or "",
         )
 
     @property
