@@ -1,1 +1,1 @@
-"""What people see: dashboards as code (specs and their publisher arrive with the dashboards)."""
+"""What people see: dashboards as specs, their checks, the preview page and the workbook file."""
