@@ -114,7 +114,7 @@ def _meaning(chart: Chart, labels: dict[str, str] | str | None = None) -> dict[s
 
 
 def _value_axis(one: DatasetField) -> dict[str, Any]:
-    formats = {"percent": ".0%", "score": ".1f", "number": ",.0f", "decimal": ",.0f"}
+    formats = {"percent": ".0%", "score": ".1f", "number": ",~f", "decimal": ",~f"}
     return {"format": formats.get(one.format, ""), "tickCount": 5, "domain": False, "ticks": False}
 
 
