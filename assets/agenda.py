@@ -12,6 +12,7 @@ from datetime import date
 import dagster as dg
 import pyarrow as pa
 
+from assets.changes import due_months
 from assets.crm import OWNERS
 from assets.guard import guarded
 from assets.periods import MONTHS, ONE_RUN, months_back
@@ -19,11 +20,14 @@ from assets.publish import load_run
 from assets.rules.agenda import invitations
 from assets.rules.structure import freeze_date
 from assets.terms import Terms
-from sources.bitrix24 import Bitrix24, PortalError
+from sources.bitrix24 import Bitrix24, PortalBusyError, PortalError, PortalUnreachableError, WebhookRefusedError
+from sources.contracts import ContractBrokenError
 from sources.vault import CURRENT, Vault
 from warehouse_sql.warehouse import Warehouse
 
 logger = logging.getLogger(__name__)
+
+PORTAL_IS_SILENT = (PortalUnreachableError, PortalBusyError, WebhookRefusedError)
 
 NOTIFIED_COLUMNS = pa.schema([pa.field("period", pa.date32()), pa.field("head_id", pa.int64())])
 """The vault dataset `notified`: who was told of which month; head 0 stands for the month a vault began with."""
@@ -44,7 +48,7 @@ PAIRS = """
     FROM mart.department_pair AS pair
     LEFT JOIN head AS rater_side ON pair.rater_department_id = rater_side.department_id
     LEFT JOIN head AS ratee_side ON pair.ratee_department_id = ratee_side.department_id
-    WHERE pair.period_to = {month:Date}
+    WHERE pair.period_to = {month:Date} AND pair.mean_score IS NOT NULL
 """
 
 
@@ -74,7 +78,8 @@ def notified(
         vault.write("notified", CURRENT, pa.Table.from_pylist([{"period": month, "head_id": 0}], NOTIFIED_COLUMNS))
         return dg.MaterializeResult(metadata={"notified": 0})
     told = {(row["period"], row["head_id"]) for row in vault.read("notified", CURRENT).to_pylist()}
-    if (month, 0) in told:
+    # A run over other months comes before the one that reads the closed month for the last time.
+    if (month, 0) in told or month in due_months(vault, terms, portal.now.date(), with_open=False):
         return dg.MaterializeResult(metadata={"notified": 0})
     with warehouse.session("agenda") as db:
         pairs = db.query(PAIRS, {"month": month}).to_pandas()
@@ -84,9 +89,12 @@ def notified(
             continue
         try:
             portal.notify(head, message)
-        except PortalError as error:
+        except (PortalError, ContractBrokenError) as error:
             refused += 1
             logger.warning("agenda: a head was not told that %s is closed: %s", f"{month:%Y-%m}", error)
+            if isinstance(error, PORTAL_IS_SILENT):
+                # Each further head would wait as long, with the run lock held.
+                break
             continue
         told.add((month, head))
         sent += 1

@@ -97,14 +97,14 @@ def _scopes(settings: Settings, granted: frozenset[str], found: Findings) -> Non
     needed = {"crm", "user_brief", "department"}
     if any(process.fields.task or process.tasks for process in settings.file.processes):
         needed.add("task")
-    if settings.file.notify.bitrix24_users:
+    if settings.file.notify.bitrix24_users or settings.file.agreements.link:
         needed.add("im")
     lacking = needed - granted - ({"user_brief"} if granted & USER_SCOPES else set())
     if lacking:
         found.fail(
             "scopes",
             f"The webhook lacks {', '.join(sorted(lacking))}: add it in Bitrix24 (Developer resources, Inbound webhook)"
-            + (", or take out notify.bitrix24_users." if lacking == {"im"} else "."),
+            + (", or take out notify.bitrix24_users and agreements.link." if lacking == {"im"} else "."),
         )
     else:
         found.ok("scopes", f"The webhook has {', '.join(sorted(needed))}.")

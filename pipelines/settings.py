@@ -122,7 +122,14 @@ class AgreementSettings(Frozen):
     """Where heads keep what they agreed, and the dashboard they are told of when a month is closed."""
 
     csv: Path | None = None
-    link: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
+    link: str | None = None
+
+    @field_validator("link")
+    @classmethod
+    def _is_an_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://\S+", value):
+            raise ValueError("this is no address of a dashboard; it starts with https://")
+        return value
 
 
 class Secrets(BaseSettings):
@@ -384,6 +391,7 @@ def _known_keys() -> list[str]:
         NotifySettings,
         DecisionSettings,
         SignalSettings,
+        AgreementSettings,
         DecisionFields,
         Process.model_fields["fields"].annotation,
         TaskGroup,
