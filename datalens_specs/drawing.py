@@ -9,7 +9,6 @@ Rows that a drawing takes: `x`, `y`, `c` (texts ready to read), `m0`.. `m2` (fig
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from datalens_specs.specs import Chart, Dataset, DatasetField
@@ -136,8 +135,3 @@ def _tooltip(chart: Chart, dataset: Dataset, category: DatasetField) -> list[dic
     if chart.support is not None and chart.support not in chart.measures:
         shown.append({"field": "n", "title": dataset.field(chart.support).title})
     return shown
-
-
-def height_of(chart: Chart, bars: Sequence[Any]) -> int:
-    """A picture's height in pixels: bars keep theirs however many there are."""
-    return max(260, 24 * len(bars) + 60) if chart.kind in ("bar", "bar_100", "points") else 320

@@ -225,7 +225,6 @@ def _widget(chart: Chart, specs: Specs) -> dict[str, Any]:
             "gradientMode": "3-point", "gradientPalette": "red-orange-green", "thresholdsMode": "manual",
             "leftThreshold": "0.5", "middleThreshold": "0.75", "rightThreshold": "1",
         }  # fmt: skip
-    known = [*dataset.fields]
     shared = {
         "type": "datalens",
         "version": "15",
@@ -248,7 +247,7 @@ def _widget(chart: Chart, specs: Specs) -> dict[str, Any]:
             [
                 {"guid": _guid(dataset, one.key), "title": one.title,
                  "calc_mode": "formula" if one.formula or one.labels else "direct"}
-                for one in known
+                for one in dataset.fields
             ]
         ],
     }  # fmt: skip
