@@ -34,7 +34,8 @@ lint: $(VENV)/.installed-dev ## ruff, mypy (strict), import-linter, Dagster defi
 
 browser: ## Chromium for the test of the dashboard page, where apt may install it
 	@command -v chromium chromium-browser google-chrome >/dev/null || \
-		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; } >/dev/null 2>&1 || \
+		timeout 240 sh -c 'apt-get -o Acquire::Retries=0 -o Acquire::http::Timeout=20 update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium' >/dev/null 2>&1 || \
 		echo "No Chromium, and apt may not install it: the test of the dashboard page is skipped"
 
 test: lint browser ## All gates and tests, with coverage of rules and sources
