@@ -6,14 +6,55 @@ environment (`pipelines/settings.py`), the meaning of any term (`assets/rules`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from assets.rules.disclosure import Profile, ProfileName
 from assets.rules.policy import PolicyBook
 from assets.rules.structure import ProcessTerms
+from datalens_specs.workbook import Place
 from sources.contracts import DecisionProcess, Process
+
+if TYPE_CHECKING:
+    from datalens_specs.publish import Client
+
+
+@dataclass(frozen=True)
+class Workbook:
+    """A workbook in DataLens and how its connection reaches the warehouse.
+
+    Attributes:
+        workbook_id: last part of its address.
+        place: of the warehouse, with the user that this workbook's readers share.
+        password: of that user; empty: the connection keeps the one it has.
+        for_hr: whether it holds HR's dashboards or all others.
+    """
+
+    workbook_id: str
+    place: Place
+    password: str = field(repr=False)
+    for_hr: bool
+
+
+@dataclass(frozen=True)
+class Publishing:
+    """Where dashboards are published.
+
+    Attributes:
+        workbooks: the workbooks to fill.
+        users_csv: who is who in DataLens.
+        client: makes a client; raises if credentials are missing.
+        has_credentials: whether there are any: without, runs leave DataLens alone, and people publish by hand.
+        site: address before an entry's id.
+    """
+
+    workbooks: tuple[Workbook, ...]
+    users_csv: Path
+    client: Callable[[], Client]
+    has_credentials: bool
+    site: str
 
 
 @dataclass(frozen=True)
@@ -35,6 +76,7 @@ class Terms:
         reviews_csv: HR's file of signals that were looked at.
         agreements_csv: the heads' file of what they agreed.
         agenda_link: address of the dashboard that heads are told when a month is closed; empty: nobody is told.
+        datalens: where dashboards are published; None: nowhere.
     """
 
     processes: tuple[Process, ...]
@@ -51,6 +93,7 @@ class Terms:
     reviews_csv: Path | None = None
     agreements_csv: Path | None = None
     agenda_link: str = ""
+    datalens: Publishing | None = None
 
     def by_process(self) -> dict[str, ProcessTerms]:
         """What the structure rules need of each process."""

@@ -13,9 +13,6 @@ from typing import Any
 
 from datalens_specs.specs import Chart, Dataset, DatasetField
 
-DRAWN = {"line", "column", "bar", "bar_100", "points"}
-"""Kinds with a drawing of their own."""
-
 PALETTE = [
     "#2f6fde", "#e07b39", "#1d9a8a", "#b0479a", "#8a8f2c", "#6b5bd2", "#c2473d", "#4a8fb5", "#997049", "#5f8f4e",
     "#d99ac0", "#c9b037", "#7fb7e8", "#7a7f8a",

@@ -15,9 +15,9 @@ from datetime import date
 from importlib.resources import files
 from typing import Any
 
-from datalens_specs.drawing import DRAWN, drawing
+from datalens_specs.drawing import drawing
 from datalens_specs.query import columns_sql, plain_fields, scope_filter, tree_of
-from datalens_specs.specs import Chart, Dashboard, Dataset, DatasetField, Selector, Specs
+from datalens_specs.specs import DRAWN, Chart, Dashboard, Dataset, DatasetField, Selector, Specs
 
 MOST_ROWS = 200_000
 """Of one dataset in the page; a company of 500 people with 14 months stays below it."""

@@ -24,6 +24,10 @@ from datalens_specs.formula import FormulaError, Node, parse
 
 FOLDER = Path(__file__).parent
 KINDS = ("connections", "datasets", "charts", "dashboards")
+DRAWN = frozenset({"line", "column", "bar", "bar_100", "points"})
+"""Kinds of charts with a drawing; the others are figures and tables."""
+PEOPLE = frozenset({"rater", "rater_id", "ratee", "ratee_id", "owner", "owner_id", "comment", "text"})
+"""Columns that hold people, or what they wrote."""
 COLUMNS = 36
 """Width of a dashboard in DataLens."""
 
@@ -192,6 +196,8 @@ class Chart(Model):
     sort: tuple[Sort, ...] = ()
     filters: tuple[Filter, ...] = ()
     limit: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    picture: bool = False
+    """Whether each run keeps a picture of it, for engineers; for charts without people in them."""
     note: str = ""
     """What the tile answers and how to read it; DataLens shows it behind a question mark."""
 
@@ -586,8 +592,17 @@ def _check_chart(chart: Chart, file: _File, datasets: Mapping[str, Dataset], tab
     for key in chart.used:
         if key not in known:
             trouble.add(file, ("dataset",), f"the dataset {dataset.key!r} has no field {key!r}")
+    if chart.picture and (chart.kind not in DRAWN or dataset.table.startswith("hr.") or _names_people(chart, known)):
+        trouble.add(
+            file, ("picture",), "a picture is of a line, column or bar chart of mart, by nothing that is a person"
+        )
     _check_slots(chart, known, file, trouble)
     _check_scope(chart, dataset, file, tables, trouble)
+
+
+def _names_people(chart: Chart, known: Mapping[str, DatasetField]) -> bool:
+    columns = {known[key].column or "" for key in chart.used if key in known}
+    return not columns.isdisjoint(PEOPLE)
 
 
 def _check_slots(chart: Chart, known: Mapping[str, DatasetField], file: _File, trouble: _Trouble) -> None:

@@ -18,7 +18,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from datalens_specs.query import scope_filter
-from datalens_specs.specs import Chart, Column, Dashboard, Dataset, DatasetField, Item, Selector, Specs, Tables
+from datalens_specs.specs import (
+    Chart,
+    Column,
+    Connection,
+    Dashboard,
+    Dataset,
+    DatasetField,
+    Item,
+    Selector,
+    Specs,
+    Tables,
+)
 
 NONE = "недостаточно данных"
 MASKED = "******"
@@ -30,13 +41,13 @@ _VISUALIZATIONS = {
     "indicator": "metric", "line": "line", "column": "column", "bar": "bar", "bar_100": "bar100p", "points": "scatter",
     "table": "flatTable", "matrix": "pivotTable",
 }  # fmt: skip
-_FORMATTING: dict[str, dict[str, Any]] = {
+FORMATTING: dict[str, dict[str, Any]] = {
     "percent": {"format": "percent", "precision": 0},
     "score": {"format": "number", "precision": 2},
     "decimal": {"format": "number", "precision": 1},
     "number": {"format": "number", "precision": 0, "showRankDelimiter": True},
 }
-_DATE_FORMATS = {"month": "MMM YYYY", "day": "DD.MM.YYYY"}
+DATE_FORMATS = {"month": "MMM YYYY", "day": "DD.MM.YYYY"}
 
 
 @dataclass(frozen=True)
@@ -68,12 +79,13 @@ def workbook(specs: Specs, tables: Tables, place: Place) -> dict[str, Any]:
         place: where DataLens finds the warehouse.
     """
     entries = {
-        "connection": {f"connection_{key}": {"connection": _connection(one.name, one.description, place)}
+        "connection": {f"connection_{key}": {"connection": _connection(one, place)}
                        for key, one in specs.connections.items()},
         "dataset": {
-            f"dataset_{key}": {"dataset": _dataset(one, specs, tables, place)} for key, one in specs.datasets.items()},
+            f"dataset_{key}": {"dataset": dataset_content(one, specs, tables, place)}
+            for key, one in specs.datasets.items()},
         "widget": {f"chart_{key}": {"widget": _widget(one, specs)} for key, one in specs.charts.items()},
-        "dash": {f"dash_{key}": {"dash": _dash(one, specs)} for key, one in specs.dashboards.items()},
+        "dash": {f"dash_{key}": {"dash": dash_content(one, specs)} for key, one in specs.dashboards.items()},
     }  # fmt: skip
     export = {"version": "v1", "entries": entries}
     # DataLens compares the hash with a key of its own and only notes a difference; it must be there and be a string.
@@ -81,15 +93,17 @@ def workbook(specs: Specs, tables: Tables, place: Place) -> dict[str, Any]:
     return {"export": export, "hash": digest}
 
 
-def _connection(name: str, description: str, place: Place) -> dict[str, Any]:
+def _connection(one: Connection, place: Place) -> dict[str, Any]:
+    return {"db_type": "clickhouse", "name": one.name, "password": MASKED, **connection_content(one, place)}
+
+
+def connection_content(one: Connection, place: Place) -> dict[str, Any]:
+    """What a connection is, without its name and password."""
     return {
-        "db_type": "clickhouse",
-        "name": name,
-        "description": description,
+        "description": one.description,
         "host": place.host,
         "port": place.port,
         "username": place.username,
-        "password": MASKED,
         "secure": "on" if place.secure else "off",
         # Row-level rules do not hold for raw SQL.
         "raw_sql_level": "off",
@@ -100,17 +114,23 @@ def _connection(name: str, description: str, place: Place) -> dict[str, Any]:
 
 
 # --- datasets ---------------------------------------------------------------------------------------------------------
-def _guid(dataset: Dataset, key: str) -> str:
+def guid_of(dataset: Dataset, key: str) -> str:
     """One id space for all datasets: a selector names fields of several."""
     return f"{dataset.key}__{key}"
 
 
-def _code(key: str) -> str:
+def guid_of_code(dataset: Dataset, key: str) -> str:
     """The hidden field with the code behind a labelled one."""
-    return f"{key}__code"
+    return guid_of(dataset, f"{key}__code")
 
 
-def _dataset(dataset: Dataset, specs: Specs, tables: Tables, place: Place) -> dict[str, Any]:
+def guid_of_said(dataset: Dataset, chart: Chart) -> str:
+    """The hidden field with the text of an indicator."""
+    return guid_of(dataset, f"said__{chart.key}")
+
+
+def dataset_content(dataset: Dataset, specs: Specs, tables: Tables, place: Place) -> dict[str, Any]:
+    """A dataset as DataLens keeps it; its connection stands in it by reference."""
     database, table = dataset.table.split(".")
     source, avatar = f"{dataset.key}_source", f"{dataset.key}_avatar"
     fields = [made for one in dataset.fields for made in _fields(dataset, one, tables, avatar)]
@@ -164,7 +184,7 @@ def _fields(dataset: Dataset, one: DatasetField, tables: Tables, avatar: str) ->
     direct = _field(dataset, one.key, one.title, one) | {"avatar_id": avatar, "initial_data_type": native}
     if not isinstance(one.labels, dict) or not one.labels:
         return [direct]
-    code = direct | {"guid": _guid(dataset, _code(one.key)), "title": f"{one.title} (код)", "hidden": True}
+    code = direct | {"guid": guid_of_code(dataset, one.key), "title": f"{one.title} (код)", "hidden": True}
     words = " ".join(f"WHEN {_quoted(value)} THEN {_quoted(word)}" for value, word in one.labels.items())
     named = f"CASE [{one.title} (код)] {words} ELSE [{one.title} (код)] END"
     return [code, _field(dataset, one.key, one.title, one, formula=named)]
@@ -176,7 +196,7 @@ def _quoted(text: str) -> str:
 
 def _field(dataset: Dataset, key: str, title: str, one: DatasetField, *, formula: str = "") -> dict[str, Any]:
     return {
-        "guid": _guid(dataset, key),
+        "guid": guid_of(dataset, key),
         "title": title,
         "calc_mode": "formula" if formula else "direct",
         "source": "" if formula else one.column,
@@ -209,7 +229,8 @@ def _said(chart: Chart, dataset: Dataset) -> dict[str, Any]:
         value = f'CONCAT({value}, "  ·  n = ", STR([{dataset.field(chart.support).title}]))'
     formula = f"IF(ISNULL([{figure.title}]), {_quoted(NONE)}, {value})"
     shape = figure.model_copy(update={"type": "string", "hidden": True, "description": chart.note})
-    return _field(dataset, f"said__{chart.key}", f"{chart.title}: текст", shape, formula=formula) | {"type": "MEASURE"}
+    field = _field(dataset, figure.key, f"{chart.title}: текст", shape, formula=formula)
+    return field | {"guid": guid_of_said(dataset, chart), "type": "MEASURE"}
 
 
 # --- charts -----------------------------------------------------------------------------------------------------------
@@ -245,7 +266,7 @@ def _widget(chart: Chart, specs: Specs) -> dict[str, Any]:
         "datasetsIds": [f"dataset_{dataset.key}"],
         "datasetsPartialFields": [
             [
-                {"guid": _guid(dataset, one.key), "title": one.title,
+                {"guid": guid_of(dataset, one.key), "title": one.title,
                  "calc_mode": "formula" if one.formula or one.labels else "direct"}
                 for one in dataset.fields
             ]
@@ -290,10 +311,10 @@ def _item(dataset: Dataset, key: str) -> dict[str, Any]:
     item = {name: field[name] for name in _OF_ITEM} | {"datasetId": f"dataset_{dataset.key}"}
     if one.labels:
         item |= {"calc_mode": "formula", "source": ""}
-    if one.format in _FORMATTING:
-        item["formatting"] = _FORMATTING[one.format]
-    if one.format in _DATE_FORMATS:
-        item["format"] = _DATE_FORMATS[one.format]
+    if one.format in FORMATTING:
+        item["formatting"] = FORMATTING[one.format]
+    if one.format in DATE_FORMATS:
+        item["format"] = DATE_FORMATS[one.format]
     return item
 
 
@@ -301,12 +322,13 @@ def _filter(dataset: Dataset, key: str, values: Sequence[str]) -> dict[str, Any]
     item = _item(dataset, key)
     if dataset.field(key).labels:
         # Values of a filter are codes.
-        item |= {"guid": _guid(dataset, _code(key)), "title": f"{item['title']} (код)", "calc_mode": "direct"}
+        item |= {"guid": guid_of_code(dataset, key), "title": f"{item['title']} (код)", "calc_mode": "direct"}
     return item | {"filter": {"operation": {"code": "IN"}, "value": list(values)}}
 
 
 # --- dashboards -------------------------------------------------------------------------------------------------------
-def _dash(dashboard: Dashboard, specs: Specs) -> dict[str, Any]:
+def dash_content(dashboard: Dashboard, specs: Specs) -> dict[str, Any]:
+    """A dashboard as DataLens keeps it; its charts and datasets stand in it by reference."""
     tabs = []
     for tab in dashboard.tabs:
         down = SELECTOR_ROWS if tab.selectors else 0
@@ -323,7 +345,7 @@ def _dash(dashboard: Dashboard, specs: Specs) -> dict[str, Any]:
             items.insert(0, {"id": name, "type": "group_control", "namespace": "default", "data": data})
             layout.insert(0, {"i": name, "x": 0, "y": 0, "w": 36, "h": SELECTOR_ROWS})
         linked = [
-            [_guid(specs.datasets[key], field) for key, field in one.fields.items()]
+            [guid_of(specs.datasets[key], field) for key, field in one.fields.items()]
             for one in tab.selectors
             if len(one.fields) > 1
         ]
@@ -363,7 +385,7 @@ def _dash_item(name: str, item: Item, specs: Specs) -> dict[str, Any]:
 def _control(name: str, selector: Selector, specs: Specs) -> dict[str, Any]:
     key, field = next(iter(selector.fields.items()))
     dataset = specs.datasets[key]
-    guid = _guid(dataset, field)
+    guid = guid_of(dataset, field)
     source: dict[str, Any] = {
         "datasetId": f"dataset_{key}", "datasetFieldId": guid, "datasetFieldType": "DIMENSION", "showTitle": True,
         "titlePlacement": "left", "required": False, "showHint": False, "fieldType": dataset.field(field).type,

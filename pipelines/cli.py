@@ -38,7 +38,7 @@ export_app = typer.Typer(no_args_is_help=True, help="Tables for people, out of t
 app.add_typer(export_app, name="export")
 redact_app = typer.Typer(no_args_is_help=True, help="The redaction of comments: measure it.")
 app.add_typer(redact_app, name="redact")
-dashboards_app = typer.Typer(no_args_is_help=True, help="Dashboards as specs: check them, look at them.")
+dashboards_app = typer.Typer(no_args_is_help=True, help="Dashboards as specs: check, look at and publish them.")
 app.add_typer(dashboards_app, name="dashboards")
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Configuration file (default: estafeta.yaml).")]
@@ -77,6 +77,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
     from assets.rules.lexicon import LexiconError
     from assets.rules.policy import PolicyError
     from assets.rules.redaction import RedactionError
+    from datalens_specs.entries import PublishError
     from datalens_specs.preview import PreviewError
     from datalens_specs.specs import SpecError
     from pipelines.evaluation import LabelledFileError
@@ -106,6 +107,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
         PolicyError,
         PortalError,
         PreviewError,
+        PublishError,
         RedactionError,
         RenamedProcessError,
         RunBusyError,
@@ -419,6 +421,40 @@ def dashboards_validate(
     typer.echo(
         f"{len(found.dashboards)} dashboards, {len(found.charts)} charts and {len(found.datasets)} datasets fit."
     )
+
+
+@dashboards_app.command("plan")
+def dashboards_plan(
+    config: ConfigOption = None,
+    destroy: Annotated[bool, typer.Option("--destroy", help="What apply --destroy would do.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Name the unchanged entries too.")] = False,
+) -> None:
+    """Say what apply would change in DataLens, and what was changed there by hand; changes nothing."""
+    from pipelines.dashboards import planned
+
+    for title, found in planned(_settings(config), destroy=destroy):
+        typer.echo(title)
+        for step in found.steps:
+            if everything or step.action != "unchanged":
+                typer.echo(f"  {step}")
+        typer.echo(f"  {found.summary}")
+
+
+@dashboards_app.command("apply")
+def dashboards_apply(
+    config: ConfigOption = None,
+    destroy: Annotated[
+        bool, typer.Option("--destroy", help="Delete what Estafeta has published, and nothing else.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write over entries that were changed by hand, or have our names.")
+    ] = False,
+) -> None:
+    """Make the workbooks in DataLens what the specs say; applied twice, the second time changes nothing."""
+    from pipelines.dashboards import publish
+
+    for name, address in publish(_settings(config), destroy=destroy, overwrite=overwrite, say=typer.echo).items():
+        typer.echo(f"{name}: {address}")
 
 
 @dashboards_app.command("export")

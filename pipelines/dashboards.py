@@ -1,4 +1,4 @@
-"""Dashboards on the command line: specs checked against the warehouse, drawn as a page, written as a workbook.
+"""Dashboards on the command line: specs checked, drawn as a page, written as a workbook, published.
 
 Belongs here: bringing specs, warehouse and configuration together. Does not belong here: what a spec is
 (`datalens_specs/specs.py`), how the page works (`datalens_specs/preview.py`).
@@ -11,35 +11,18 @@ import tempfile
 from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from assets.rules.reasons import REASONS
+from assets.dashboards import look, tables_of, words_of
+from assets.terms import Workbook
 from datalens_specs.preview import page
 from datalens_specs.specs import Column, Specs, load
 from datalens_specs.workbook import Place, workbook
 from pipelines.settings import Settings
-from warehouse_sql.warehouse import Session, Warehouse
+from warehouse_sql.warehouse import Warehouse
 
-COLUMNS = """
-    SELECT concat(database, '.', table) AS table, name, type, comment FROM system.columns
-    WHERE database IN ('mart', 'hr') ORDER BY database, table, position
-"""
-
-
-def words_of(settings: Settings) -> dict[str, dict[str, str]]:
-    """What `labels` of specs may name: titles of processes and of reasons."""
-    return {
-        "processes": {process.key: process.title for process in settings.file.processes},
-        "reasons": dict(REASONS),
-    }
-
-
-def tables_of(db: Session) -> dict[str, list[Column]]:
-    """Tables and columns that specs may read, as ClickHouse has them."""
-    tables: dict[str, list[Column]] = {}
-    for row in db.rows(COLUMNS):
-        tables.setdefault(row["table"], []).append(Column(row["name"], row["type"], row["comment"]))
-    return tables
+if TYPE_CHECKING:
+    from datalens_specs.publish import Plan
 
 
 def workbook_file(
@@ -54,7 +37,7 @@ def workbook_file(
     suffix = "" if settings.warehouse_path is not None else "_read"
     place = Place(host, port, username, secure, {name: f"{name}{suffix}" for name in ("mart", "hr")})
     tables = migrated_tables()
-    return workbook(load(tables, words_of(settings)).part(for_hr=for_hr), tables, place)
+    return workbook(load(tables, words_of(settings.file.processes)).part(for_hr=for_hr), tables, place)
 
 
 def migrated_tables() -> dict[str, list[Column]]:
@@ -73,7 +56,68 @@ def checked_specs(settings: Settings, folder: Path | None = None) -> Specs:
     Raises:
         SpecError: one line per mistake.
     """
-    return load(migrated_tables(), words_of(settings), *([folder] if folder else []))
+    return load(migrated_tables(), words_of(settings.file.processes), *([folder] if folder else []))
+
+
+def planned(settings: Settings, *, destroy: bool) -> list[tuple[str, Plan]]:
+    """What apply would do, by workbook.
+
+    Raises:
+        ConfigError: DataLens is not configured, or credentials are missing.
+        PublishError: DataLens cannot be reached or refuses.
+        SpecError, CsvFileError: specs or users cannot be published.
+    """
+    client, publishing = settings.datalens_client(), settings.datalens
+    assert publishing is not None, "a client is made of it"  # noqa: S101 - datalens_client() raises
+    with client, settings.warehouse().session("dashboards") as db:
+        found = look(db, client, publishing, settings.terms, destroy=destroy)
+    return [(_title(one.workbook), one.plan) for one in found]
+
+
+def publish(
+    settings: Settings, *, destroy: bool, overwrite: bool, say: Callable[[str], None] = lambda _: None
+) -> dict[str, str]:
+    """Publishes, and returns the addresses of the dashboards by name.
+
+    Args:
+        settings: the configuration.
+        destroy: whether all that is ours shall go.
+        overwrite: whether what was changed by hand is written over.
+        say: told of each workbook, of each entry that is done, and of the whole.
+
+    Raises:
+        ConfigError: DataLens is not configured, or credentials are missing.
+        PublishError: entries were changed by hand, or it stopped half-way.
+        SpecError, CsvFileError: specs or users cannot be published.
+    """
+    from datalens_specs.publish import apply, refuse_edited
+
+    client, publishing = settings.datalens_client(), settings.datalens
+    assert publishing is not None, "a client is made of it"  # noqa: S101 - datalens_client() raises
+    addresses: dict[str, str] = {}
+    with client, settings.warehouse().session("dashboards") as db:
+        found = look(db, client, publishing, settings.terms, destroy=destroy)
+        if not overwrite:
+            # Of all workbooks before the first write to any.
+            refuse_edited([step for one in found for step in one.plan.in_the_way])
+        for one in found:
+            say(_title(one.workbook))
+            ids = apply(
+                client,
+                one.workbook.workbook_id,
+                one.plan,
+                one.ledger,
+                password=one.workbook.password,
+                overwrite=overwrite,
+                say=lambda line: say(f"  {line}"),
+            )
+            say(f"  {one.plan.summary}")
+            addresses |= {name: f"{publishing.site.rstrip('/')}/{entry_id}" for name, entry_id in ids.items()}
+    return addresses
+
+
+def _title(workbook: Workbook) -> str:
+    return f"{'HR workbook' if workbook.for_hr else 'Workbook'} {workbook.workbook_id}"
 
 
 def preview(settings: Settings, *, with_hr: bool) -> str:
@@ -85,7 +129,7 @@ def preview(settings: Settings, *, with_hr: bool) -> str:
         WarehouseError: the warehouse is busy, missing or out of reach.
     """
     with settings.warehouse().session("preview") as db:
-        specs = load(tables_of(db), words_of(settings))
+        specs = load(tables_of(db), words_of(settings.file.processes))
 
         def run(sql: str) -> Mapping[str, list[Any]]:
             found = db.query(sql)

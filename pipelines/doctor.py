@@ -1,8 +1,8 @@
 """The doctor: looks at everything a run needs and says how to mend what is wrong. Changes nothing.
 
 Belongs here: the order of the examination, the configuration, the last run, what REST cannot verify. Does not belong
-here: keys and vault (`doctor_vault.py`), portal (`doctor_portal.py`), warehouse (`doctor_warehouse.py`), the checks of
-the data itself (`assets/checks.py`).
+here: keys and vault (`doctor_vault.py`), portal (`doctor_portal.py`), warehouse (`doctor_warehouse.py`), DataLens
+(`doctor_datalens.py`), the checks of the data itself (`assets/checks.py`).
 
 It makes no folder, key, table or lock, cleans nothing up, and waits for nobody: a run that is at work is a finding.
 """
@@ -18,6 +18,7 @@ import dagster as dg
 
 from assets.rules.disclosure import PROFILES
 from assets.rules.policy import ANY, DEFAULT_MODE, HIDDEN_MODES, Mode, PolicyBook, PolicyEntry
+from pipelines.doctor_datalens import examine_datalens
 from pipelines.doctor_portal import examine_portal
 from pipelines.doctor_vault import examine_key, examine_vault
 from pipelines.doctor_warehouse import examine_warehouse
@@ -30,7 +31,7 @@ UNFINISHED = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.Dags
 
 
 def examine(settings: Settings) -> Findings:
-    """Examines configuration, keys and vault, portal, warehouse and the last run, in this order."""
+    """Examines configuration, keys and vault, portal, warehouse, DataLens and the last run, in this order."""
     found = Findings()
     today = datetime.now(UTC).astimezone(settings.zone).date()
     is_running = is_at_work(settings.state_path)
@@ -41,6 +42,7 @@ def examine(settings: Settings) -> Findings:
     held = examine_vault(settings, found, today, is_running=is_running)
     examine_portal(settings, found, held)
     examine_warehouse(settings, found, is_running=is_running)
+    examine_datalens(settings, found)
     _last_run(settings, found, is_running=is_running)
     found.note(
         "cannot be verified",

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from assets.guard import wordless
+from datalens_specs.entries import PublishError
 from pipelines.settings import ConfigError
 from sources.bitrix24 import PortalError
 from sources.contracts import ContractBrokenError
+from sources.csv_file import CsvFileError
 from sources.vault import VaultError
 from warehouse_sql.engine import WarehouseError
 
@@ -52,7 +54,15 @@ class Findings:
         """Runs one check; what it raises becomes a finding and the next check goes on."""
         try:
             yield
-        except (ConfigError, ContractBrokenError, PortalError, VaultError, WarehouseError) as error:
+        except (
+            ConfigError,
+            ContractBrokenError,
+            CsvFileError,
+            PortalError,
+            PublishError,
+            VaultError,
+            WarehouseError,
+        ) as error:
             self.fail(what, str(error))
         except Exception as error:  # noqa: BLE001 - one check must not hide the others; the text could quote data
             self.fail(what, str(wordless(error)))

@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -19,11 +19,15 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from assets.rules.disclosure import PROFILES, ProfileName
 from assets.rules.policy import PolicyBook, PolicyEntry, PolicyError
-from assets.terms import Terms
+from assets.terms import Publishing, Terms, Workbook
+from datalens_specs.workbook import Place
 from sources.bitrix24 import Bitrix24, WebhookRefusedError
 from sources.contracts import DecisionFields, DecisionProcess, Frozen, Outcome, Process, TaskGroup
 from sources.vault import Vault, VaultKey
 from warehouse_sql.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from datalens_specs.publish import Client
 
 DEFAULT_FILE = Path("estafeta.yaml")
 
@@ -132,6 +136,30 @@ class AgreementSettings(Frozen):
         return value
 
 
+class DatalensSettings(Frozen):
+    """The DataLens that shows the dashboards, and how it reaches the warehouse."""
+
+    installation: Literal["yandex_cloud", "enterprise"]
+    workbook: Annotated[str, Field(min_length=1)]
+    hr_workbook: Annotated[str | None, Field(min_length=1)] = None
+    users: Path
+    host: Annotated[str, Field(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)] = 8443
+    secure: bool = True
+    username: Annotated[str, Field(min_length=1)]
+    hr_username: Annotated[str | None, Field(min_length=1)] = None
+
+    @model_validator(mode="after")
+    def _hr_is_apart(self) -> DatalensSettings:
+        if (self.hr_workbook is None) != (self.hr_username is None):
+            raise ValueError(
+                "hr_workbook and hr_username belong together: HR's tables have a ClickHouse user of their own"
+            )
+        if self.hr_workbook == self.workbook:
+            raise ValueError("hr_workbook must be another workbook: who may open one sees all of it")
+        return self
+
+
 class Secrets(BaseSettings):
     """What comes from the environment alone."""
 
@@ -144,6 +172,13 @@ class Secrets(BaseSettings):
     dagster_home: Path | None = None
     estafeta_notify_url: SecretStr | None = None
     clickhouse_password: SecretStr | None = None
+    datalens_org_id: str | None = None
+    datalens_iam_token: SecretStr | None = None
+    datalens_base_url: str | None = None
+    datalens_oauth_token: SecretStr | None = None
+    datalens_key_file: Path | None = None
+    datalens_clickhouse_password: SecretStr | None = None
+    datalens_clickhouse_hr_password: SecretStr | None = None
 
 
 class ConfigFile(Frozen):
@@ -160,6 +195,7 @@ class ConfigFile(Frozen):
     decisions: DecisionSettings | None = None
     signals: SignalSettings = SignalSettings()
     agreements: AgreementSettings = AgreementSettings()
+    datalens: DatalensSettings | None = None
 
     @model_validator(mode="after")
     def _keys_are_unique(self) -> ConfigFile:
@@ -296,7 +332,71 @@ class Settings:
             reviews_csv=self._folder / signals.reviews if signals.reviews else None,
             agreements_csv=self._folder / agreements.csv if agreements.csv else None,
             agenda_link=agreements.link or "",
+            datalens=self.datalens,
         )
+
+    @property
+    def datalens(self) -> Publishing | None:
+        """Where dashboards are published, if anywhere."""
+        found = self.file.datalens
+        if found is None:
+            return None
+        # On a server people read views, and DataLens with them (docs/access.md); an embedded warehouse has none.
+        suffix = "" if self.warehouse_path is not None else "_read"
+        databases = {name: f"{name}{suffix}" for name in ("mart", "hr")}
+
+        def book(workbook: str, username: str, password: SecretStr | None, *, for_hr: bool) -> Workbook:
+            place = Place(found.host, found.port, username, found.secure, databases)
+            return Workbook(workbook, place, password.get_secret_value() if password else "", for_hr=for_hr)
+
+        books = [book(found.workbook, found.username, self._secrets.datalens_clickhouse_password, for_hr=False)]
+        if found.hr_workbook and found.hr_username:
+            password = self._secrets.datalens_clickhouse_hr_password
+            books.append(book(found.hr_workbook, found.hr_username, password, for_hr=True))
+        secrets = self._secrets
+        return Publishing(
+            workbooks=tuple(books),
+            users_csv=self._folder / found.users,
+            client=self.datalens_client,
+            has_credentials=bool(
+                secrets.datalens_iam_token or secrets.datalens_oauth_token or secrets.datalens_key_file
+            ),
+            site="https://datalens.ru" if found.installation == "yandex_cloud" else secrets.datalens_base_url or "",
+        )
+
+    def datalens_client(self) -> Client:
+        """The client of the DataLens that the configuration names; nothing is asked yet.
+
+        Raises:
+            ConfigError: `datalens` is not configured, or its credentials are not set.
+        """
+        # Costs a third of a second, which only what publishes should pay.
+        from datalens_specs import connect
+
+        found, secrets = self.file.datalens, self._secrets
+        if found is None:
+            raise ConfigError("The configuration says nothing under datalens: see estafeta.example.yaml.")
+        try:
+            key = connect.service_account_key(secrets.datalens_key_file) if secrets.datalens_key_file else None
+        except connect.KeyFileError as error:
+            raise ConfigError(str(error)) from None
+        if found.installation == "yandex_cloud":
+            token = secrets.datalens_iam_token
+            if not secrets.datalens_org_id or not (key or token):
+                raise ConfigError(
+                    "Set DATALENS_ORG_ID and either DATALENS_KEY_FILE, the authorized key of a service account, or "
+                    "DATALENS_IAM_TOKEN, which lasts for some hours."
+                )
+            return connect.yandex_cloud(secrets.datalens_org_id, key or (token.get_secret_value() if token else ""))
+        token = secrets.datalens_oauth_token
+        address = secrets.datalens_base_url or ""
+        if not re.fullmatch(r"https://\S+|http://(127\.0\.0\.1|localhost)(:\d+)?/?", address):
+            raise ConfigError("DATALENS_BASE_URL is the address of your DataLens; it starts with https://.")
+        if not (key or token):
+            raise ConfigError(
+                "Set DATALENS_KEY_FILE, the key of a service account of your DataLens, or DATALENS_OAUTH_TOKEN."
+            )
+        return connect.enterprise(address, key or (token.get_secret_value() if token else ""))
 
     @property
     def decision_process(self) -> DecisionProcess | None:
@@ -392,6 +492,7 @@ def _known_keys() -> list[str]:
         DecisionSettings,
         SignalSettings,
         AgreementSettings,
+        DatalensSettings,
         DecisionFields,
         Process.model_fields["fields"].annotation,
         TaskGroup,

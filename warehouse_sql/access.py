@@ -67,7 +67,7 @@ HR_TABLES = (
     "recommendation",
     "signal_queue",
 )
-OPS = ("load_run", "load_count", "release", "release_window", "migration", "swap_journal")
+OPS = ("dashboard_entry", "load_run", "load_count", "release", "release_window", "migration", "swap_journal")
 
 VIEWS = {
     f"{views}.{name}": f"{tables}.{name}"

@@ -14,9 +14,10 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from assets.dashboards import tables_of, words_of
 from datalens_specs.query import chart_sql
 from datalens_specs.specs import Specs, load
-from pipelines.dashboards import tables_of, words_of, write_preview
+from pipelines.dashboards import write_preview
 from tests.e2e.conftest import Site
 from warehouse_sql.warehouse import Session
 
@@ -82,7 +83,7 @@ def test_every_chart_is_drawn_with_the_figures_of_the_warehouse(tiny_site: Site)
     agree(tiny_site)
     tiny_site.run()
     with chromium() as browser, tiny_site.settings.warehouse().session("test") as db:
-        specs = load(tables_of(db), words_of(tiny_site.settings))
+        specs = load(tables_of(db), words_of(tiny_site.settings.file.processes))
         check_agreements(db)
         file = write_preview(tiny_site.settings, tiny_site.folder / "dashboards", with_hr=True)
         assert file.stat().st_mode & 0o077 == 0

@@ -11,6 +11,7 @@ from assets.rules.policy import PolicyEntry
 from pipelines.settings import (
     AgreementSettings,
     ConfigFile,
+    DatalensSettings,
     DecisionSettings,
     NotifySettings,
     PortalSettings,
@@ -42,6 +43,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "decisions.fields": DecisionFields,
     "signals": SignalSettings,
     "agreements": AgreementSettings,
+    "datalens": DatalensSettings,
 }
 OPEN_MAPS = {"processes.score_values", "decisions.decision_values"}
 

@@ -82,6 +82,7 @@ GRANT ${on_cluster} SELECT ON hr_read.recommendation TO estafeta_hr;
 GRANT ${on_cluster} SELECT ON hr_read.signal_queue TO estafeta_hr;
 
 -- Engineers see runs, counts and the ledger, which name nobody.
+GRANT ${on_cluster} SELECT ON ops.dashboard_entry TO estafeta_engineer;
 GRANT ${on_cluster} SELECT ON ops.load_run TO estafeta_engineer;
 GRANT ${on_cluster} SELECT ON ops.load_count TO estafeta_engineer;
 GRANT ${on_cluster} SELECT ON ops.release TO estafeta_engineer;
