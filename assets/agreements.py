@@ -1,7 +1,7 @@
 """What two heads agreed, from where they keep it into the vault.
 
-Belongs here: reading the file whole, finding what its words mean, writing the snapshot. Does not belong here: what the
-words mean (`rules/agreements.py`), what the file looks like (`sources/agreements.py`), was and became
+Belongs here: reading the source whole, finding what its words mean, writing the snapshot. Does not belong here: what
+the words mean (`rules/agreements.py`), what the source looks like (`sources/agreements.py`), was and became
 (`mart/agreement.sql`).
 """
 
@@ -17,7 +17,8 @@ from assets.rules.agreements import resolve
 from assets.rules.reasons import REASONS
 from assets.terms import Terms
 from sources.agreements import AGREEMENT_COLUMNS, read_agreements
-from sources.csv_file import lines_in_words
+from sources.bitrix24 import Bitrix24
+from sources.csv_file import MOST_LINES, lines_in_words
 from sources.vault import CURRENT, Vault
 
 logger = logging.getLogger(__name__)
@@ -43,16 +44,18 @@ AGREEMENT_LINES = pa.schema(
     key=["vault", "agreement"],
     group_name="scores",
     owners=OWNERS,
-    kinds={"python"},
+    kinds={"bitrix24", "python"},
     description="What department heads agreed with each other; encrypted until it is published.",
     deps=[people],
     partitions_def=MONTHS,
     backfill_policy=ONE_RUN,
 )
 @guarded
-def agreement(vault: dg.ResourceParam[Vault], terms: dg.ResourceParam[Terms]) -> dg.MaterializeResult[None]:
+def agreement(
+    portal: dg.ResourceParam[Bitrix24], vault: dg.ResourceParam[Vault], terms: dg.ResourceParam[Terms]
+) -> dg.MaterializeResult[None]:
     """Reads all agreements: they are few, and one that was taken out must go."""
-    written = read_agreements(terms.agreements_csv) if terms.agreements_csv else AGREEMENT_COLUMNS.empty_table()
+    written = _agreements(portal, vault, terms)
     versions = sorted(vault.read("departments", CURRENT).to_pylist(), key=lambda row: row["valid_from"])
     lines, lost = resolve(
         written.to_pandas(),
@@ -63,10 +66,19 @@ def agreement(vault: dg.ResourceParam[Vault], terms: dg.ResourceParam[Terms]) ->
     if lost:
         logger.warning(
             "agreements: a department or the process is not known, or two departments have the name, in %s; write the "
-            "department's number or its exact name, and the process's key or title; these rows are left out",
-            lines_in_words(lost),
+            "department's number or its exact name, and the process's key or title; these are left out",
+            lines_in_words(lost) if terms.agreements_csv else f"elements {', '.join(map(str, lost[:MOST_LINES]))}",
         )
     rows = pa.Table.from_pandas(lines, AGREEMENT_LINES, preserve_index=False)
     vault.write("agreement", CURRENT, rows)
     logger.info("agreements: %d read", len(rows))
     return dg.MaterializeResult(metadata={"dagster/row_count": len(rows), "left_out": len(lost)})
+
+
+def _agreements(portal: Bitrix24, vault: Vault, terms: Terms) -> pa.Table:
+    if terms.agreements_csv:
+        return read_agreements(terms.agreements_csv)
+    if terms.agreement_process:
+        known = vault.read("agreement", CURRENT)["number"].to_pylist() if vault.has("agreement", CURRENT) else []
+        return portal.agreements(terms.agreement_process, known)
+    return AGREEMENT_COLUMNS.empty_table()

@@ -15,7 +15,7 @@ from assets.rules.disclosure import Profile, ProfileName
 from assets.rules.policy import PolicyBook
 from assets.rules.structure import ProcessTerms
 from datalens_specs.workbook import Place
-from sources.contracts import DecisionProcess, Process
+from sources.contracts import AgreementProcess, DecisionProcess, Process
 
 if TYPE_CHECKING:
     from datalens_specs.publish import Client
@@ -74,7 +74,8 @@ class Terms:
         decision_values: written word to the decision that it means, where the usual words do not do.
         experimental_signals: signal types to look for besides those that are always looked for.
         reviews_csv: HR's file of signals that were looked at.
-        agreements_csv: the heads' file of what they agreed.
+        agreements_csv: the heads' file of what they agreed, if that is where they keep it.
+        agreement_process: the smart process of agreements, if that is where they keep them; never both.
         agenda_link: address of the dashboard that heads are told when a month is closed; empty: nobody is told.
         datalens: where dashboards are published; None: nowhere.
     """
@@ -92,6 +93,7 @@ class Terms:
     experimental_signals: tuple[str, ...] = ()
     reviews_csv: Path | None = None
     agreements_csv: Path | None = None
+    agreement_process: AgreementProcess | None = None
     agenda_link: str = ""
     datalens: Publishing | None = None
 

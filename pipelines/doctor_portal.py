@@ -1,8 +1,8 @@
 """The doctor's look at the portal.
 
 Belongs here: webhook, clock, time zone, scopes, people, for each process fields, options, stages, filters, elements,
-linked tasks and the workgroups that coverage goes by, and the process of decisions. Does not belong here: how the
-portal is asked (`sources/bitrix24.py`), what REST cannot show (`doctor.py`).
+linked tasks and the workgroups that coverage goes by, the processes of decisions and of agreements. Does not belong
+here: how the portal is asked (`sources/bitrix24.py`), what REST cannot show (`doctor.py`).
 
 Sentences hold counts, ids of departments and stages, field names and option texts, never a person or a comment.
 """
@@ -22,6 +22,7 @@ from pipelines.settings import Settings
 from sources.bitrix24 import Bitrix24, PortalError, ProcessOnPortal
 from sources.contracts import (
     SCORE_RANGE,
+    AgreementProcess,
     ContractBrokenError,
     DecisionProcess,
     FieldDefinition,
@@ -55,6 +56,20 @@ FITTING_DECISION = {
     "decided_by": {"employee", "user"},
 }
 """The same for the roles of a decision."""
+
+NAMED = {"string", "text", "enumeration", "integer", "iblock_section", "crm_department"}
+FITTING_AGREEMENT = {
+    "process": {"string", "enumeration"},
+    "rater_department": NAMED,
+    "ratee_department": NAMED,
+    "text": {"string", "text"},
+    "agreed_on": {"date", "datetime"},
+    "reason": {"string", "enumeration"},
+    "owner": {"employee", "user"},
+    "due": {"date", "datetime"},
+    "done": {"boolean", "enumeration", "string"},
+}
+"""The same for the roles of an agreement."""
 
 USER_SCOPES = {"user_brief", "user_basic", "user"}
 
@@ -91,13 +106,16 @@ def examine_portal(settings: Settings, found: Findings, held: Held | None) -> No
         if settings.decision_process:
             with found.examine("decisions"):
                 _decisions(settings.decision_process, portal, found)
+        if settings.agreement_process:
+            with found.examine("agreements"):
+                _agreements(settings.agreement_process, portal, found)
 
 
 def _scopes(settings: Settings, granted: frozenset[str], found: Findings) -> None:
     needed = {"crm", "user_brief", "department"}
     if any(process.fields.task or process.tasks for process in settings.file.processes):
         needed.add("task")
-    if settings.file.notify.bitrix24_users or settings.file.agreements.link:
+    if settings.file.notify.bitrix24_users or settings.terms.agenda_link:
         needed.add("im")
     lacking = needed - granted - ({"user_brief"} if granted & USER_SCOPES else set())
     if lacking:
@@ -178,7 +196,7 @@ def _people(settings: Settings, portal: Bitrix24, found: Findings, held: Held | 
 
 
 def _decisions(process: DecisionProcess, portal: Bitrix24, found: Findings) -> None:
-    definitions = portal.decision_fields(process)
+    definitions = portal.mapped_fields(process)
     misfits = [
         f"decisions.fields.{role} (type {definitions[name].type}, needed {' or '.join(sorted(FITTING_DECISION[role]))})"
         for role, name in process.fields.names().items()
@@ -202,6 +220,26 @@ def _decisions(process: DecisionProcess, portal: Bitrix24, found: Findings) -> N
         )
     elif not misfits and not unread:
         found.ok("decisions", f"{shown} elements are visible, and every mapped field fits.")
+
+
+def _agreements(process: AgreementProcess, portal: Bitrix24, found: Findings) -> None:
+    definitions = portal.mapped_fields(process)
+    misfits = [
+        f"agreements.fields.{role} (type {definitions[name].type}, needed {' or '.join(sorted(fitting))})"
+        for role, name in process.fields.names().items()
+        if definitions[name].type not in (fitting := FITTING_AGREEMENT[role])
+    ]
+    shown = portal.census({process.entity_type_id: 0})[process.entity_type_id].elements
+    if misfits:
+        found.fail("agreements", f"Fields of another type than an agreement needs: {'; '.join(misfits)}; correct them.")
+    elif not shown:
+        found.note(
+            "agreements",
+            "The webhook's owner sees no element of the smart process of agreements: nothing is agreed yet, or the "
+            "account may not read it (REST does not tell which); compare with the list that an administrator sees.",
+        )
+    else:
+        found.ok("agreements", f"{shown} elements are visible, and every mapped field fits.")
 
 
 def _unread_outcomes(process: DecisionProcess, definition: FieldDefinition) -> list[str]:

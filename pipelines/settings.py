@@ -22,7 +22,16 @@ from assets.rules.policy import PolicyBook, PolicyEntry, PolicyError
 from assets.terms import Publishing, Terms, Workbook
 from datalens_specs.workbook import Place
 from sources.bitrix24 import Bitrix24, WebhookRefusedError
-from sources.contracts import DecisionFields, DecisionProcess, Frozen, Outcome, Process, TaskGroup
+from sources.contracts import (
+    AgreementFields,
+    AgreementProcess,
+    DecisionFields,
+    DecisionProcess,
+    Frozen,
+    Outcome,
+    Process,
+    TaskGroup,
+)
 from sources.vault import Vault, VaultKey
 from warehouse_sql.warehouse import Warehouse
 
@@ -126,7 +135,19 @@ class AgreementSettings(Frozen):
     """Where heads keep what they agreed, and the dashboard they are told of when a month is closed."""
 
     csv: Path | None = None
+    entity_type_id: Annotated[int | None, Field(ge=1)] = None
+    fields: AgreementFields | None = None
     link: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> AgreementSettings:
+        if self.csv is not None and (self.entity_type_id is not None or self.fields is not None):
+            raise ValueError("csv excludes entity_type_id and fields: agreements are kept in one place")
+        if (self.entity_type_id is None) != (self.fields is None):
+            raise ValueError("entity_type_id and fields belong together")
+        if self.csv is None and self.entity_type_id is None and self.link is None:
+            raise ValueError("this says nothing: name a csv, or entity_type_id with fields, or a link")
+        return self
 
     @field_validator("link")
     @classmethod
@@ -194,7 +215,7 @@ class ConfigFile(Frozen):
     notify: NotifySettings = NotifySettings()
     decisions: DecisionSettings | None = None
     signals: SignalSettings = SignalSettings()
-    agreements: AgreementSettings = AgreementSettings()
+    agreements: AgreementSettings | None = None
     datalens: DatalensSettings | None = None
 
     @model_validator(mode="after")
@@ -205,8 +226,14 @@ class ConfigFile(Frozen):
             twice = {value for value in values if values.count(value) > 1}
             if twice:
                 raise ValueError(f"processes: {name} {', '.join(sorted(twice))} stands twice")
-        if self.decisions and str(self.decisions.entity_type_id) in types:
-            raise ValueError("decisions: entity_type_id is that of a rated process; decisions have one of their own")
+        if self.decisions and self.decisions.entity_type_id:
+            if str(self.decisions.entity_type_id) in types:
+                raise ValueError(
+                    "decisions: entity_type_id is that of a rated process; decisions have one of their own"
+                )
+            types.append(str(self.decisions.entity_type_id))
+        if self.agreements and str(self.agreements.entity_type_id) in types:
+            raise ValueError("agreements: entity_type_id is that of another process; agreements have one of their own")
         unknown = {entry.process for entry in self.policies} - {"*", *keys}
         if unknown:
             raise ValueError(f"policies: no process has the key {', '.join(sorted(unknown))}")
@@ -330,8 +357,9 @@ class Settings:
             decision_values=decisions.decision_values if decisions else {},
             experimental_signals=signals.experimental,
             reviews_csv=self._folder / signals.reviews if signals.reviews else None,
-            agreements_csv=self._folder / agreements.csv if agreements.csv else None,
-            agenda_link=agreements.link or "",
+            agreements_csv=self._folder / agreements.csv if agreements and agreements.csv else None,
+            agreement_process=self.agreement_process,
+            agenda_link=(agreements.link if agreements else None) or "",
             datalens=self.datalens,
         )
 
@@ -409,6 +437,14 @@ class Settings:
             fields=decisions.fields,
             decision_values=decisions.decision_values,
         )
+
+    @property
+    def agreement_process(self) -> AgreementProcess | None:
+        """The smart process in which heads keep what they agreed, if there is one."""
+        agreements = self.file.agreements
+        if agreements is None or agreements.entity_type_id is None or agreements.fields is None:
+            return None
+        return AgreementProcess(entity_type_id=agreements.entity_type_id, fields=agreements.fields)
 
     def portal(self) -> Bitrix24:
         """The portal client, not yet opened.
@@ -492,6 +528,7 @@ def _known_keys() -> list[str]:
         DecisionSettings,
         SignalSettings,
         AgreementSettings,
+        AgreementFields,
         DatalensSettings,
         DecisionFields,
         Process.model_fields["fields"].annotation,

@@ -1,7 +1,8 @@
-"""What two heads agreed, read from the CSV file in which they keep it.
+"""What two heads agreed, read from the CSV file or the smart process in which they keep it.
 
-Belongs here: headings and words of such files. Does not belong here: which department or process a word means
-(`assets/rules/agreements.py`), encodings and separators (`csv_file.py`).
+Belongs here: headings and words of such files, how an element's fields become columns. Does not belong here: HTTP
+(`bitrix24.py`), which department or process a word means (`assets/rules/agreements.py`), encodings and separators
+(`csv_file.py`).
 
 The file is an agenda kept by people in Excel: a line that cannot be read is named in a warning by its number, never
 quoted, and left out.
@@ -10,11 +11,15 @@ quoted, and left out.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from sources.csv_file import cells_of, lines_in_words, read_day, read_employee
+from sources.contracts import AgreementProcess, FieldDefinition, mapped_values, number_and_time, written
+from sources.csv_file import cells_of, lines_in_words, read_day, read_employee, word_key
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +54,7 @@ AGREEMENT_HEADINGS = {
 """Column to the headings it may have."""
 OPTIONAL = {"reason", "owner", "due", "done"}
 
-_YES = {"да", "1", "true", "yes", "сделано", "готово", "+"}
+_YES = {"да", "1", "true", "y", "yes", "сделано", "готово", "+"}
 
 
 def read_agreements(path: Path) -> pa.Table:
@@ -83,7 +88,7 @@ def read_agreements(path: Path) -> pa.Table:
                 "text": cells["text"],
                 "owner_id": read_employee(cells.get("owner", "")),
                 "due": read_day(cells.get("due", "")),
-                "is_done": cells.get("done", "").strip().casefold() in _YES,
+                "is_done": word_key(cells.get("done", "")) in _YES,
             }
         )
     if unread:
@@ -91,5 +96,51 @@ def read_agreements(path: Path) -> pa.Table:
             "agreements: the day or the text is missing in %s of %s; these rows are left out",
             lines_in_words(unread),
             path.name,
+        )
+    return pa.Table.from_pylist(rows, AGREEMENT_COLUMNS)
+
+
+def agreements_table(
+    process: AgreementProcess,
+    items: Sequence[Mapping[str, Any]],
+    definitions: Mapping[str, FieldDefinition],
+    zone: ZoneInfo,
+) -> pa.Table:
+    """Turns portal elements into the columns of `AGREEMENT_COLUMNS`.
+
+    Args:
+        process: where agreements are kept.
+        items: records of `crm.item.list`, by rising id.
+        definitions: the mapped fields, by REST name.
+        zone: the portal's time zone; an agreement without a day of its own is of the day its element was made.
+
+    Returns:
+        One row per element that has a text.
+
+    Raises:
+        ContractBrokenError: an element lacks id, createdTime or a mapped field.
+    """
+    upper_names = {name: definition.upper_name for name, definition in definitions.items()}
+    values = mapped_values(process, process.fields.names(), items, upper_names)
+    options = {role: definitions[name].option_texts() for role, name in process.fields.names().items()}
+    rows = []
+    for place, item in enumerate(items):
+        cells = {role: written(column[place], options[role]) for role, column in values.items()}
+        number, made = number_and_time(process, item)
+        if not cells["text"]:
+            continue
+        rows.append(
+            {
+                "number": number,
+                "agreed_on": read_day(cells.get("agreed_on", "")) or made.astimezone(zone).date(),
+                "process": cells["process"],
+                "rater_department": cells["rater_department"],
+                "ratee_department": cells["ratee_department"],
+                "reason": cells.get("reason", ""),
+                "text": cells["text"],
+                "owner_id": read_employee(values["owner"][place]) if "owner" in values else 0,
+                "due": read_day(cells.get("due", "")),
+                "is_done": word_key(cells.get("done", "")) in _YES,
+            }
         )
     return pa.Table.from_pylist(rows, AGREEMENT_COLUMNS)

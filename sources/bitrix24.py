@@ -20,10 +20,12 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
+from sources.agreements import agreements_table
 from sources.connection import BATCH, Connection
 from sources.contracts import (
     COMPLETED,
     FIRST_PERIOD,
+    AgreementProcess,
     ContractBrokenError,
     DecisionProcess,
     Department,
@@ -511,7 +513,7 @@ class Bitrix24:
             _read_fields(process, fields)
         return ratings_table(process, alive, portal.definitions, portal.failure_stages, self._zone)
 
-    # --- decisions --------------------------------------------------------------------------------------------
+    # --- decisions and agreements -----------------------------------------------------------------------------
 
     def decisions(self, process: DecisionProcess, known: Collection[int]) -> pa.Table:
         """Reads all decisions on recommendations.
@@ -528,15 +530,37 @@ class Bitrix24:
             UnknownProcessError: an entityTypeId that the portal does not have.
             UnknownFieldError: a mapped field that the smart process does not have.
         """
-        definitions = self.decision_fields(process)
+        definitions = self.mapped_fields(process)
+        return decisions_table(process, self._whole(process, known), definitions, self._zone)
+
+    def agreements(self, process: AgreementProcess, known: Collection[int]) -> pa.Table:
+        """Reads all agreements of heads.
+
+        Args:
+            process: where they are kept.
+            known: ids of agreements that were read before; those no longer listed are asked for one by one.
+
+        Returns:
+            Columns of `agreements.AGREEMENT_COLUMNS`, by rising id; elements without a text are left out.
+
+        Raises:
+            RightsLostError: a known agreement is hidden from the webhook's owner, not deleted.
+            UnknownProcessError: an entityTypeId that the portal does not have.
+            UnknownFieldError: a mapped field that the smart process does not have.
+        """
+        definitions = self.mapped_fields(process)
+        return agreements_table(process, self._whole(process, known), definitions, self._zone)
+
+    def _whole(self, process: Mapped, known: Collection[int]) -> list[dict[str, Any]]:
+        """All elements of a small process, by rising id, deleted ones left out."""
         wanted = ["id", "createdTime", *process.fields.names().values()]
         items = self._connection.collect(_elements(process, wanted, {}))
         listed = {int(item["id"]) for item in items}
         items += self._alive(process, sorted(set(known) - listed))
-        return decisions_table(process, sorted(items, key=lambda item: int(item["id"])), definitions, self._zone)
+        return sorted(items, key=lambda item: int(item["id"]))
 
-    def decision_fields(self, process: DecisionProcess) -> dict[str, FieldDefinition]:
-        """Reads the mapped fields of the process in which decisions are taken.
+    def mapped_fields(self, process: Mapped) -> dict[str, FieldDefinition]:
+        """Reads the mapped fields of a smart process.
 
         Returns:
             By REST name.

@@ -170,6 +170,48 @@ class DecisionProcess(Frozen):
     decision_values: dict[str, Outcome] = {}
 
 
+class AgreementFields(Frozen):
+    """REST names of the smart process fields that carry what two heads agreed.
+
+    Attributes:
+        process: which rated process it is about, by key or title.
+        rater_department: who executes; a department, or its number or name.
+        ratee_department: who sets the tasks; likewise.
+        text: what was agreed.
+        agreed_on: the day; without it, the day on which the element was made.
+        reason: which reason of lowered scores it is about.
+        owner: who sees to it.
+        due: until when.
+        done: whether it is done.
+    """
+
+    process: str
+    rater_department: str
+    ratee_department: str
+    text: str
+    agreed_on: str | None = None
+    reason: str | None = None
+    owner: str | None = None
+    due: str | None = None
+    done: str | None = None
+
+    def names(self) -> dict[str, str]:
+        """Mapped fields only: role to REST name."""
+        return {role: name for role, name in self.model_dump().items() if name is not None}
+
+
+class AgreementProcess(Frozen):
+    """The smart process in which heads keep what they agreed.
+
+    Attributes:
+        key: stands for it in messages, where rated processes have their own keys.
+    """
+
+    key: Literal["agreements"] = "agreements"
+    entity_type_id: Annotated[int, Field(ge=1)]
+    fields: AgreementFields
+
+
 class Fields(Protocol):
     """A field map."""
 
@@ -435,6 +477,33 @@ MOST_PERSON_ID = 2**32
 
 FIRST_PERIOD = date(2020, 1, 1)
 """No rating is older: partitions start here."""
+
+
+def written(value: object, options: Mapping[int, str]) -> str:
+    """What a field holds, as text; of a list of options the chosen ones."""
+    chosen = value if isinstance(value, list) else [value]
+    texts = ["" if each is None or each is False else str(each).strip() for each in chosen]
+    if options:
+        texts = [options.get(int(text), "") if text.isdecimal() else "" for text in texts]
+    return "\n".join(text for text in texts if text).encode("utf-8", "replace").decode("utf-8")
+
+
+def number_and_time(process: Mapped, item: Mapping[str, Any]) -> tuple[int, datetime]:
+    """Id of an element and when it was made.
+
+    Raises:
+        ContractBrokenError: the portal did not return them.
+    """
+    try:
+        number, made = int(item["id"]), datetime.fromisoformat(item["createdTime"])
+    except (KeyError, TypeError, ValueError):
+        number, made = 0, None
+    if made is None or made.tzinfo is None:
+        raise ContractBrokenError(
+            f"crm.item.list broke its contract: an element of process {process.key} has no id or no time of "
+            "creation that can be read"
+        )
+    return number, made
 
 
 def mapped_values(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,10 +21,11 @@ import pyarrow as pa
 
 from sources.contracts import (
     FIRST_PERIOD,
-    ContractBrokenError,
     DecisionProcess,
     FieldDefinition,
     mapped_values,
+    number_and_time,
+    written,
 )
 from sources.csv_file import cells_of, lines_in_words, read_day, read_employee, word_key
 
@@ -190,21 +191,13 @@ def decisions_table(
     words = _words(OUTCOMES, process.decision_values)
     rows = []
     for place, item in enumerate(items):
-        cells = {role: _written(column[place], options[role]) for role, column in values.items()}
+        cells = {role: written(column[place], options[role]) for role, column in values.items()}
         cells["ratee_id"] = str(read_employee(values["ratee"][place]))
         if "decided_by" in values:
             cells["decided_by"] = str(read_employee(values["decided_by"][place]))
         if not cells["decision"] and not cells["reason"]:
             continue
-        try:
-            number, made = int(item["id"]), datetime.fromisoformat(item["createdTime"])
-        except (KeyError, TypeError, ValueError):
-            number, made = 0, None
-        if made is None or made.tzinfo is None:
-            raise ContractBrokenError(
-                f"crm.item.list broke its contract: an element of process {process.key} has no id or no time of "
-                "creation that can be read"
-            )
+        number, made = number_and_time(process, item)
         rows.append(_decision_row(number, cells, words) | {"decided_on": made.astimezone(zone).date()})
     return pa.Table.from_pylist(rows, DECISION_COLUMNS)
 
@@ -241,15 +234,6 @@ def _decision_row(number: int, cells: Mapping[str, str], words: Mapping[str, str
         "decided_on": read_day(cells.get("decided_on", "")),
         "reason": cells["reason"],
     }
-
-
-def _written(value: object, options: Mapping[int, str]) -> str:
-    """What a field holds, as text; of a list of options the chosen ones."""
-    chosen = value if isinstance(value, list) else [value]
-    texts = ["" if each is None or each is False else str(each).strip() for each in chosen]
-    if options:
-        texts = [options.get(int(text), "") if text.isdecimal() else "" for text in texts]
-    return "\n".join(text for text in texts if text).encode("utf-8", "replace").decode("utf-8")
 
 
 def _words(usual: Mapping[str, Sequence[str]], own: Mapping[str, str]) -> dict[str, str]:

@@ -706,6 +706,26 @@ def test_the_process_of_decisions_is_looked_at(site: Site) -> None:
     assert "Поддержать" not in said(diagnose(site, lambda whole: whole.update(decisions=translated)), "fail")
 
 
+def test_the_process_of_agreements_is_looked_at(site: Site) -> None:
+    """The process of decisions lends its fields: one of them has a type that no agreement can be read from."""
+    site.state.processes[DECISIONS] = process = decision_process()
+    decision, reason, period, ratee = (DECISION_FIELDS[role][0] for role in ("decision", "reason", "period", "ratee"))
+    fields = {
+        "process": decision,
+        "rater_department": reason,
+        "ratee_department": reason,
+        "text": reason,
+        "due": period,
+    }
+    config = {"agreements": {"entity_type_id": DECISIONS, "fields": fields}}
+    assert "nothing is agreed yet" in said(diagnose(site, lambda whole: whole.update(config)), "note", "agreements")
+    process.items[1] = next(iter(site.state.processes[1036].items.values())) | {"entityTypeId": DECISIONS}
+    assert "every mapped field fits" in said(diagnose(site), "ok", "agreements")
+    config["agreements"]["fields"] = fields | {"text": ratee}
+    found = said(diagnose(site, lambda whole: whole.update(config)), "fail", "agreements")
+    assert "agreements.fields.text (type employee, needed string or text)" in found
+
+
 def test_a_field_of_decisions_that_does_not_exist_is_named(site: Site) -> None:
     site.state.processes[DECISIONS] = process = decision_process()
     del process.fields[DECISION_FIELDS["reason"][0]]

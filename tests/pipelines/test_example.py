@@ -23,7 +23,7 @@ from pipelines.settings import (
     VaultSettings,
     WarehouseSettings,
 )
-from sources.contracts import DecisionFields, FieldMap, Process, TaskGroup
+from sources.contracts import AgreementFields, DecisionFields, FieldMap, Process, TaskGroup
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "estafeta.example.yaml"
@@ -43,6 +43,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "decisions.fields": DecisionFields,
     "signals": SignalSettings,
     "agreements": AgreementSettings,
+    "agreements.fields": AgreementFields,
     "datalens": DatalensSettings,
 }
 OPEN_MAPS = {"processes.score_values", "decisions.decision_values"}
@@ -78,7 +79,8 @@ def test_example_is_accepted_as_it_is():
 def test_optional_keys_are_accepted_too(place, dropped, tmp_path):
     content = yaml.safe_load(uncommented())
     content["warehouse"] = {place: content["warehouse"][place]}
-    content["decisions"] = {key: value for key, value in content["decisions"].items() if key not in dropped}
+    for section in ("decisions", "agreements"):
+        content[section] = {key: value for key, value in content[section].items() if key not in dropped}
     file = tmp_path / "estafeta.yaml"
     file.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
     settings = Settings.load(file, Secrets())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import SecretStr
 
 from assets.rules.policy import PolicyError
 from assets.rules.signals import SIGNALS
-from pipelines.settings import ConfigError, Settings
+from pipelines.settings import ConfigError, Secrets, Settings
 from sources.bitrix24 import WebhookRefusedError
 from sources.vault import KeyFileError, VaultKey
 
@@ -25,6 +27,11 @@ VARIABLES = (
     "CLICKHOUSE_URL",
     "CLICKHOUSE_PASSWORD",
     "DAGSTER_HOME",
+    "DATALENS_BASE_URL",
+    "DATALENS_IAM_TOKEN",
+    "DATALENS_KEY_FILE",
+    "DATALENS_OAUTH_TOKEN",
+    "DATALENS_ORG_ID",
 )
 CONFIG: dict[str, Any] = {
     "portal": {"name": "main", "timezone": "Europe/Moscow"},
@@ -177,6 +184,121 @@ def test_a_source_of_decisions_that_cannot_be_is_refused(
     write: Write, decisions: dict[str, Any], sentence: str
 ) -> None:
     assert sentence in refusal(write(decisions=decisions))
+
+
+AGREEMENT_FIELDS = {"process": "ufA", "rater_department": "ufB", "ratee_department": "ufC", "text": "ufD"}
+
+
+def test_agreements_come_from_a_smart_process_or_a_file(write: Write) -> None:
+    terms = Settings.load(write(agreements={"entity_type_id": 1084, "fields": AGREEMENT_FIELDS})).terms
+    assert terms.agreements_csv is None
+    assert terms.agreement_process is not None
+    assert terms.agreement_process.fields.names() == AGREEMENT_FIELDS
+
+
+@pytest.mark.parametrize(
+    ("agreements", "sentence"),
+    [
+        ({}, "agreements: this says nothing"),
+        ({"csv": "a.csv", "entity_type_id": 1084, "fields": AGREEMENT_FIELDS}, "csv excludes entity_type_id"),
+        ({"entity_type_id": 1084}, "entity_type_id and fields belong together"),
+        ({"entity_type_id": 1036, "fields": AGREEMENT_FIELDS}, "agreements: entity_type_id is that of another process"),
+        ({"link": "dashboard"}, "this is no address of a dashboard"),
+    ],
+)
+def test_a_source_of_agreements_that_cannot_be_is_refused(
+    write: Write, agreements: dict[str, Any], sentence: str
+) -> None:
+    assert sentence in refusal(write(agreements=agreements))
+
+
+DATALENS = {
+    "installation": "yandex_cloud", "workbook": "wb1", "users": "users.csv", "host": "clickhouse.example.org",
+    "username": "datalens",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"hr_workbook": "wb2"}, "hr_workbook and hr_username belong together"),
+        ({"hr_workbook": "wb1", "hr_username": "hr"}, "hr_workbook must be another workbook"),
+        ({"installation": "opensource"}, "datalens.installation"),
+        ({"port": 0}, "datalens.port"),
+        ({"workbok": "wb"}, "unknown key datalens.workbok (did you mean workbook?)"),
+    ],
+)
+def test_a_datalens_that_cannot_be_is_refused(write: Write, changed: dict[str, Any], sentence: str) -> None:
+    assert sentence in refusal(write(datalens=DATALENS | changed))
+
+
+def test_without_hr_s_workbook_its_dashboards_are_published_nowhere(write: Write) -> None:
+    publishing = Settings.load(write(datalens=DATALENS)).datalens
+    assert publishing is not None
+    assert [one.for_hr for one in publishing.workbooks] == [False]
+    assert not publishing.has_credentials
+
+
+def test_passwords_of_datalens_stay_out_of_sight(write: Write) -> None:
+    secrets = Secrets(datalens_clickhouse_password=SecretStr("hush"), datalens_iam_token=SecretStr("hush"))
+    publishing = Settings.load(write(datalens=DATALENS), secrets).datalens
+    assert publishing is not None
+    assert publishing.workbooks[0].password == "hush"
+    assert "hush" not in repr(publishing) + repr(secrets)
+
+
+@pytest.mark.parametrize(
+    ("datalens", "secrets", "sentence"),
+    [
+        (None, {}, "says nothing under datalens"),
+        ({}, {"datalens_iam_token": "t"}, "Set DATALENS_ORG_ID"),
+        ({}, {"datalens_org_id": "o"}, "Set DATALENS_ORG_ID and either DATALENS_KEY_FILE"),
+        ({}, {"datalens_org_id": "o", "datalens_key_file": "absent.json"}, "absent.json of DATALENS_KEY_FILE cannot"),
+        ({"installation": "enterprise"}, {"datalens_oauth_token": "t"}, "DATALENS_BASE_URL is the address"),
+        (
+            {"installation": "enterprise"},
+            {"datalens_oauth_token": "t", "datalens_base_url": "http://lens.example.org"},
+            "it starts with https",
+        ),
+        ({"installation": "enterprise"}, {"datalens_base_url": "https://lens.example.org"}, "Set DATALENS_KEY_FILE"),
+    ],
+)
+def test_credentials_of_datalens_that_are_missing_are_named(
+    write: Write, datalens: dict[str, Any] | None, secrets: dict[str, Any], sentence: str
+) -> None:
+    config = {} if datalens is None else {"datalens": DATALENS | datalens}
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        Settings.load(write(**config), Secrets(**secrets)).datalens_client()
+
+
+@pytest.mark.parametrize("content", ["no json", "[]", '{"id": "k"}'])
+def test_a_key_file_that_is_none_is_named_and_not_quoted(write: Write, folder: Path, content: str) -> None:
+    file = folder / "key.json"
+    file.write_text(content, encoding="utf-8")
+    secrets = Secrets(datalens_org_id="o", datalens_key_file=file)
+    with pytest.raises(ConfigError, match="is no JSON with id, service_account_id and private_key") as caught:
+        Settings.load(write(datalens=DATALENS), secrets).datalens_client()
+    assert content not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("installation", "secrets"),
+    [
+        ("yandex_cloud", {"datalens_org_id": "o", "datalens_iam_token": "t"}),
+        ("yandex_cloud", {"datalens_org_id": "o", "datalens_key_file": "key.json"}),
+        ("enterprise", {"datalens_base_url": "https://lens.example.org", "datalens_oauth_token": "t"}),
+        ("enterprise", {"datalens_base_url": "https://lens.example.org", "datalens_key_file": "key.json"}),
+    ],
+)
+def test_a_client_is_made_of_a_token_or_a_key(
+    write: Write, folder: Path, monkeypatch: pytest.MonkeyPatch, installation: str, secrets: dict[str, Any]
+) -> None:
+    key = '{"id": "k", "service_account_id": "s", "private_key": "p"}'
+    (folder / "key.json").write_text(key, encoding="utf-8")
+    monkeypatch.chdir(folder)
+    settings = Settings.load(write(datalens=DATALENS | {"installation": installation}), Secrets(**secrets))
+    with settings.datalens_client() as client:
+        assert client is not None
 
 
 def test_every_experimental_signal_can_be_asked_for_by_name(write: Write, folder: Path) -> None:
