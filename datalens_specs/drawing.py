@@ -4,7 +4,7 @@ Belongs here: marks, axes, colours. Does not belong here: figures (`query.py` fo
 page), tables, matrices and single figures, which are HTML.
 
 Rows that a drawing takes: `x`, `y`, `c` (texts ready to read), `m0`.. `m2` (figures), `t0`.. `t2` (the same, as text),
-`n` (what they stand on, as text).
+`n` (what they stand on, as text); with an interval `lo`, `hi` and, as text, `i`.
 """
 
 from __future__ import annotations
@@ -60,6 +60,16 @@ def drawing(chart: Chart, dataset: Dataset) -> dict[str, Any]:
         labels = {"mark": {"type": "text", "align": "left", "dx": 4}, "encoding": {"text": {"field": "label"}}}
         plain = {axis: encoding[axis] for axis in ("x", "y")}
         return spec | {"encoding": plain, "layer": [{"mark": mark, "encoding": {"tooltip": tooltip}}, labels]}
+    if chart.interval:
+        # Beside the line, not in the tooltip alone: a step inside the band is no news. The bar is for single points.
+        bounds = {"y": {**value, "field": "lo"}, "y2": {"field": "hi"}}
+        band = {"mark": {"type": "area", "opacity": 0.14, "interpolate": "monotone"}, "encoding": bounds}
+        bar = {"mark": {"type": "rule", "opacity": 0.5, "strokeWidth": 1.5}, "encoding": bounds}
+        shared = {name: part for name, part in encoding.items() if name not in ("y", "tooltip")}
+        if "color" in shared:
+            shared["color"] = {**shared["color"], "legend": {"symbolOpacity": 1}}
+        line = {"mark": mark, "encoding": {"y": encoding["y"], "tooltip": tooltip}}
+        return spec | {"encoding": shared, "layer": [band, bar, line]}
     return spec | {"mark": mark, "encoding": encoding}
 
 
@@ -129,6 +139,8 @@ def _tooltip(chart: Chart, dataset: Dataset, category: DatasetField) -> list[dic
     if chart.color is not None:
         shown.append({"field": "c", "title": dataset.field(chart.color).title})
     shown += [{"field": f"t{n}", "title": dataset.field(key).title} for n, key in enumerate(chart.measures)]
+    if chart.interval:
+        shown.append({"field": "i", "title": "Интервал"})
     if chart.support is not None and chart.support not in chart.measures:
         shown.append({"field": "n", "title": dataset.field(chart.support).title})
     return shown

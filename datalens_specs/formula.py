@@ -17,7 +17,15 @@ from typing import Any
 AGGREGATES = {"SUM", "AVG", "MIN", "MAX", "COUNT", "COUNTD"}
 _SQL_AGGREGATES = {"SUM": "sum", "AVG": "avg", "MIN": "min", "MAX": "max", "COUNT": "count", "COUNTD": "uniqExact"}
 # Name to the fewest and most arguments.
-SCALARS = {"IF": (3, 3), "CONCAT": (2, 9), "ROUND": (1, 2), "ZN": (1, 1), "IFNULL": (2, 2), "DATETRUNC": (2, 2)}
+SCALARS = {
+    "IF": (3, 3),
+    "CONCAT": (2, 9),
+    "ROUND": (1, 2),
+    "SQRT": (1, 1),
+    "ZN": (1, 1),
+    "IFNULL": (2, 2),
+    "DATETRUNC": (2, 2),
+}
 _TRUNCATIONS = {"month": "toStartOfMonth", "quarter": "toStartOfQuarter", "year": "toStartOfYear"}
 
 _TOKEN = re.compile(
@@ -118,7 +126,7 @@ def _scalar_sql(node: Node, parts: list[str]) -> str:
         return f"{_TRUNCATIONS[str(node.arguments[1].value)]}({parts[0]})"
     if node.value == "ZN":
         return f"ifNull({parts[0]}, 0)"
-    name = {"IF": "if", "CONCAT": "concat", "ROUND": "round", "IFNULL": "ifNull"}[str(node.value)]
+    name = {"IF": "if", "CONCAT": "concat", "ROUND": "round", "SQRT": "sqrt", "IFNULL": "ifNull"}[str(node.value)]
     return f"{name}({', '.join(parts)})"
 
 

@@ -18,6 +18,8 @@ from datalens_specs.workbook import NONE
 
 WIDTH, HEIGHT = 640, 280
 """In pixels: fits the page of an asset."""
+MOST_BANDS = 2
+"""Bands of more lines hide each other."""
 MOST_COLORS = 8
 """More lines than that cannot be told apart; those with most rows are drawn."""
 
@@ -67,6 +69,9 @@ def _rows(chart: Chart, dataset: Dataset, rows: Sequence[Mapping[str, Any]]) -> 
         for number, key in enumerate(chart.measures):
             one[f"m{number}"] = float(row[key])
             one[f"t{number}"] = _text(dataset.field(key), row[key])
+        if chart.interval and len({row[chart.color] for row in rows if chart.color}) <= MOST_BANDS:
+            one["lo"], one["hi"] = (row[key] for key in chart.interval)
+            one["i"] = " – ".join(_text(dataset.field(key), row[key]) for key in chart.interval)
         one["label"] = one["t0"] if chart.support in (None, chart.measures[0]) else f"{one['t0']}  ·  n = {one['n']}"
         drawn.append(one)
     return drawn

@@ -76,7 +76,7 @@ def chart_sql(
         The statement with bound parameters and their values. Its columns are named by field keys.
     """
     is_table = chart.kind == "table"
-    keys = chart.columns if is_table else (*chart.dimensions, *chart.measures, chart.support or "")
+    keys = chart.columns if is_table else (*chart.dimensions, *chart.measures, *chart.interval, chart.support or "")
     keys = tuple(dict.fromkeys(key for key in keys if key))
     listed = ", ".join(f"{_selected(chart, dataset, key)} AS `{key}`" for key in keys)
     parameters: dict[str, list[str]] = {}

@@ -36,6 +36,7 @@ const functions = {
   IF: (condition, yes, no) => (condition ? yes : no),
   CONCAT: (...parts) => (parts.some((part) => part == null) ? null : parts.join("")),
   ROUND: (value, digits = 0) => (value == null ? null : Number(Math.round(Number(`${value}e${digits}`)) + `e-${digits}`)),
+  SQRT: (value) => (value == null ? null : Math.sqrt(value)),
   ZN: (value) => value ?? 0,
   IFNULL: (value, other) => value ?? other,
   DATETRUNC: (day, unit) => {
@@ -116,7 +117,7 @@ function rowsOf(chart) {
     result = rows.map((row) => Object.fromEntries(chart.columns.map((key) => [key, values(dataset, key)[row]])));
   } else {
     const keys = [...new Set([chart.x, chart.y, ...chart.rows, ...chart.columns, chart.color].filter(Boolean))];
-    const measures = [...new Set([...chart.measures, chart.support].filter(Boolean))];
+    const measures = [...new Set([...chart.measures, ...chart.interval, chart.support].filter(Boolean))];
     const groups = new Map();
     if (!keys.length && !rows.length) return [];
     for (const row of rows) {
@@ -255,6 +256,8 @@ function matrix(chart, rows) {
 function vegaRows(chart, rows) {
   const { fields } = content.datasets[chart.dataset];
   const axis = (key, value) => (fields[key].format === "month" ? month(value, true) : text(fields[key], value));
+  // Bands of more than two lines hide each other.
+  const banded = chart.interval.length && new Set(rows.map((row) => row[chart.color])).size <= 2;
   return rows.map((row) => {
     const one = {};
     if (chart.x) one.x = axis(chart.x, row[chart.x]);
@@ -264,6 +267,10 @@ function vegaRows(chart, rows) {
       one[`m${number}`] = row[key];
       one[`t${number}`] = text(fields[key], row[key]);
     });
+    if (chart.interval.length) {
+      if (banded) [one.lo, one.hi] = chart.interval.map((key) => row[key]);
+      one.i = chart.interval.map((key) => text(fields[key], row[key])).join(" – ");
+    }
     one.n = band(text(fields[chart.support], row[chart.support]));
     one.label = chart.support === chart.measures[0] ? one.t0 : `${one.t0}  ·  n = ${one.n}`;
     return one;
@@ -334,7 +341,7 @@ function tile(item) {
   else if (chart.kind === "matrix") body.append(matrix(chart, rows));
   else {
     let figures = false;
-    const keys = [...new Set([chart.x ?? chart.y, chart.color, ...chart.measures, chart.support].filter(Boolean))];
+    const keys = [...new Set([chart.x ?? chart.y, chart.color, ...chart.measures, ...chart.interval, chart.support].filter(Boolean))];
     const flip = element("button", { class: "flip", type: "button", "aria-pressed": "false", onclick: () => {
       figures = !figures;
       flip.textContent = figures ? "График" : "Таблица";
