@@ -164,7 +164,11 @@ def _row_rules(db: Session, specs: Specs, users: Sequence[DatalensUser]) -> dict
 def datalens_dashboards(
     warehouse: dg.ResourceParam[Warehouse], terms: dg.ResourceParam[Terms]
 ) -> dg.MaterializeResult[None]:
-    """Publishes what changed; entries that somebody changed by hand are left to `estafeta dashboards apply`."""
+    """Publishes what changed; charts and dashboards that somebody changed by hand wait for `dashboards apply`.
+
+    Raises:
+        PublishError: DataLens refuses, or a dataset was changed by hand: who sees which rows is not certain then.
+    """
     metadata: dict[str, Any] = {}
     publishing = terms.datalens
     with warehouse.session("dashboards") as db:
@@ -174,22 +178,25 @@ def datalens_dashboards(
         if publishing is None or not publishing.has_credentials:
             metadata["plan"] = "DataLens is not configured" if publishing is None else "No credentials: left alone"
             return dg.MaterializeResult(metadata=metadata)
-        from datalens_specs.publish import apply
+        from datalens_specs.publish import apply, refuse_edited
 
         client = publishing.client()
         with client:
             for one in look(db, client, publishing, terms):
                 name = "plan_hr" if one.workbook.for_hr else "plan"
                 metadata[name] = dg.MetadataValue.md("\n".join(["    " + one.plan.summary, "", *_lines(one.plan)]))
-                if one.plan.in_the_way:
+                todo = one.plan
+                if todo.in_the_way:
+                    # A head who has left loses his rows whatever somebody did to a chart.
+                    refuse_edited([step for step in todo.in_the_way if step.kind in ("connection", "dataset")])
                     logger.warning(
-                        "dashboards: %d entries in DataLens were changed by hand, so nothing was published; see "
-                        "estafeta dashboards plan",
-                        len(one.plan.in_the_way),
+                        "dashboards: %d entries in DataLens were changed by hand, so datasets alone were published; "
+                        "see estafeta dashboards plan",
+                        len(todo.in_the_way),
                     )
-                    continue
+                    todo = todo.rules_alone
                 workbook = one.workbook
-                ids = apply(client, workbook.workbook_id, one.plan, one.ledger, password=workbook.password)
+                ids = apply(client, workbook.workbook_id, todo, one.ledger, password=workbook.password)
                 for title, entry_id in ids.items():
                     metadata[f"link: {title}"] = dg.MetadataValue.url(f"{publishing.site.rstrip('/')}/{entry_id}")
                 logger.info("dashboards: %s", one.plan.summary)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import dagster as dg
 
-OURS = ("assets", "pipelines", "sources", "warehouse_sql")
+OURS = ("assets", "datalens_specs", "pipelines", "sources", "warehouse_sql")
 
 Step = TypeVar("Step", bound=Callable[..., Any])
 

@@ -139,6 +139,15 @@ class Plan:
         return dict(Counter(step.action for step in self.steps))
 
     @property
+    def rules_alone(self) -> Plan:
+        """The datasets that changed, and nothing else: row rules must not wait for somebody's chart."""
+        steps = (
+            replace(step, action="unchanged") if step.action != "update" or step.kind != "dataset" else step
+            for step in self.steps
+        )
+        return Plan(tuple(step for step in steps if step.found is not None and step.entry is not None))
+
+    @property
     def in_the_way(self) -> tuple[Step, ...]:
         """Entries that hold other people's work."""
         return tuple(step for step in self.steps if step.action in EDITED)
@@ -436,24 +445,34 @@ def _require_kept(client: Client, entry: Entry, document: dict[str, Any], entry_
     kept = _patiently(lambda: client.get.dataset(by_id=entry_id))
     content = kept.response_snapshot["dataset"]
     assert isinstance(content, dict)  # noqa: S101 - the SDK refuses anything else
-    for part in ("rls2", "result_schema"):
-        if _essence(part, content.get(part)) == _essence(part, document["dataset"][part]):
-            continue
-        what = "row rules" if part == "rls2" else "fields"
+    wanted = document["dataset"]
+    lost = [
+        what
+        for what, is_kept in (
+            ("row rules", _rules(content.get("rls2")) == _rules(wanted["rls2"])),
+            ("fields", _guids(content.get("result_schema")) >= _guids(wanted["result_schema"])),
+        )
+        if not is_kept
+    ]
+    for what in lost:
         if is_new:
             kept.delete()
             raise PublishError(f"DataLens did not keep the {what} of the dataset {entry.name!r}: it was taken back")
-        danger = "whoever opens the workbook may see all of its rows" if part == "rls2" else "its charts may be broken"
+        danger = (
+            "whoever opens the workbook may see all of its rows" if what == "row rules" else "its charts may be broken"
+        )
         raise PublishError(f"DataLens did not keep the {what} of the dataset {entry.name!r}: {danger}. Unshare it")
 
 
-def _essence(part: str, content: Any) -> Any:  # noqa: ANN401 - any JSON
-    if part == "result_schema":
-        return {(field["guid"], field["title"], field["formula"]) for field in content or ()}
+def _guids(fields: Any) -> set[str]:  # noqa: ANN401 - any JSON
+    return {field["guid"] for field in fields or ()}
+
+
+def _rules(rules: Any) -> set[tuple[str, str, str, str]]:  # noqa: ANN401 - any JSON
     return {
-        (field, rule["pattern_type"], rule["allowed_value"], rule["subject"]["subject_id"])
-        for field, rules in (content or {}).items()
-        for rule in rules
+        (field, rule["pattern_type"], rule["allowed_value"] or "", rule["subject"]["subject_id"])
+        for field, of_field in (rules or {}).items()
+        for rule in of_field
     }
 
 

@@ -10,6 +10,7 @@ import yaml
 
 from assets.dashboards import datalens_dashboards
 from datalens_specs import connect
+from datalens_specs.entries import PublishError
 from pipelines.cli import main
 from pipelines.dashboards import migrated_tables
 from pipelines.settings import Settings
@@ -141,12 +142,21 @@ def test_a_run_publishes_and_shows_plan_links_and_pictures(
     names = set(tiny_site.rows("SELECT full_name FROM dwh.dim_employee WHERE full_name != ''")["full_name"])
     assert not any(name in str(shown) for name in names)
 
-    datalens.edit_by_hand("Мои оценки")
+    # Somebody moved a tile, and a head has left: the first is not lost, the second sees nothing any more.
+    datalens.edit_by_hand("Взаимодействие отделов")
+    users = tiny_site.folder / "users.csv"
+    heading, left, *others = users.read_text(encoding="utf-8").splitlines()
+    users.write_text("\n".join([heading, *others]), encoding="utf-8")
     before = len(datalens.writes)
     shown = asset(tiny_site)
     assert "changed by hand, on 2026-11-24" in str(shown["plan"].value)
-    assert len(datalens.writes) == before
-    assert "were changed by hand, so nothing was published" in caplog.text
+    assert set(datalens.writes[before:]) == {"updateDataset"}
+    assert "so datasets alone were published" in caplog.text
+    assert left.split(";")[1] not in str([one.content.get("rls2") for one in datalens.entries.values()])
+
+    datalens.edit_by_hand("Пары отделов")
+    with pytest.raises(PublishError, match="the dataset 'Пары отделов'"):
+        asset(tiny_site)
 
 
 def test_a_run_without_credentials_leaves_datalens_alone(
