@@ -269,7 +269,9 @@ def apply(
     try:
         for step in work:
             where = f"Publishing stopped at the {step.kind} {step.name!r}, {len(done)} of {len(work)} changes done; "
-            with _refusals(f"{where}apply again to go on. The cause"):
+            with _refusals(
+                f"{where}apply again to go on. The cause", ", so nobody knows whether this one went through"
+            ):
                 done.append(writer.do(step))
             say(f"{step.kind:<11}{step.name}: {'deleted' if step.entry is None else 'published'}")
     finally:
@@ -498,7 +500,7 @@ def _patiently(ask: Callable[[], Answer]) -> Answer:
 
 
 @contextmanager
-def _refusals(where: str) -> Iterator[None]:
+def _refusals(where: str, doubt: str = "") -> Iterator[None]:
     """Errors of the SDK as a sentence: theirs quote what was sent and what came back."""
     try:
         yield
@@ -524,7 +526,7 @@ def _refusals(where: str) -> Iterator[None]:
         ) from None
     except DataLensTransportError:
         raise PublishError(
-            f"{where}: the connection to DataLens broke off, so it is not known whether this one went through."
+            f"{where}: the connection to DataLens broke off{doubt}; check that its address can be reached from here."
         ) from None
     except ValidationError:
         raise PublishError(

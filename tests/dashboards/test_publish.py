@@ -273,7 +273,7 @@ def test_an_update_whose_answer_was_lost_is_not_taken_for_somebodys_work(
     content = first.document["entry"] | {"annotation": {"description": "Иначе"}}
     after = changed(wanted, "dashboard", document={"entry": content})
     datalens.faults = {len(datalens.writes) + 1: "lost"}
-    with pytest.raises(PublishError, match="broke off, so it is not known"):
+    with pytest.raises(PublishError, match="broke off, so nobody knows"):
         publish_all(datalens, after, notes)
     assert look(datalens, after, notes).counts == {"unchanged": 47, "update": 1}
     publish_all(datalens, after, notes)
