@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Any, Literal, Protocol, TypeVar
 
 from datalens_sdk import (
@@ -108,6 +109,7 @@ class Step:
         entry: what to write; None to delete.
         found: the entry in DataLens; None if there is none.
         key: in the specs.
+        last: the last note on it; None if there is none.
     """
 
     action: Action
@@ -116,6 +118,7 @@ class Step:
     name: str
     entry: Entry | None
     found: Found | None
+    last: Written | None = None
 
     def __str__(self) -> str:
         """A line of the plan."""
@@ -186,7 +189,9 @@ def plan(client: Client, workbook: str, wanted: Sequence[Entry], ledger: Ledger)
         same = by_id.get(last.entry_id) if last else None
         one = same or by_name.get((entry.kind, entry.name))
         steps.append(
-            Step(_action(entry, last, one, is_ours=same is not None), entry.kind, entry.key, entry.name, entry, one)
+            Step(
+                _action(entry, last, one, is_ours=same is not None), entry.kind, entry.key, entry.name, entry, one, last
+            )
         )
     keys = {(entry.kind, entry.key) for entry in wanted}
     taken = {step.found.entry_id for step in steps if step.found}
@@ -197,7 +202,7 @@ def plan(client: Client, workbook: str, wanted: Sequence[Entry], ledger: Ledger)
     ]
     for last, one in sorted(leftover, key=lambda pair: (-KINDS.index(pair[0].kind), pair[0].key)):
         action: Action = "delete" if last.revision in ("", one.revision) else "edited"
-        steps.append(Step(action, last.kind, last.key, last.name, None, one))
+        steps.append(Step(action, last.kind, last.key, last.name, None, one, last))
     return Plan(tuple(steps))
 
 
@@ -330,11 +335,17 @@ class _Writer:
             entry.kind, entry.key, entry.name, step.found.entry_id if step.found else "", entry.digest, ""
         )
         self.ledger.note([written])
-        made = "" if step.found else self._create(entry, document, written)
-        # Empty if somebody was faster, and may be written over.
-        found = step.found or (None if made else self._with_our_name(entry))
-        if found is not None:
-            self._replace(entry, document, found)
+        try:
+            made = "" if step.found else self._create(entry, document, written)
+            # Empty if somebody was faster, and may be written over.
+            found = step.found or (None if made else self._with_our_name(entry))
+            if found is not None:
+                self._replace(entry, document, found)
+        except DataLensAPIError as error:
+            if error.context.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+                # Refused for certain: what somebody saves from now on must not pass for our lost write.
+                self.ledger.note([step.last or replace(written, digest="")])
+            raise
         self.ids[entry.reference] = made or (found.entry_id if found else "")
         written = replace(written, entry_id=self.ids[entry.reference])
         self.ledger.note([written])

@@ -280,6 +280,27 @@ def test_an_update_whose_answer_was_lost_is_not_taken_for_somebodys_work(
     assert actions(look(datalens, after, notes)) == {"unchanged"}
 
 
+@pytest.mark.parametrize("is_new", [True, False])
+def test_what_people_save_after_a_refused_write_is_theirs(
+    datalens: DataLens, wanted: tuple[Entry, ...], is_new: bool
+) -> None:
+    """A refusal leaves nothing in doubt, unlike a connection that breaks."""
+    notes = Notes()
+    first = next(one for one in wanted if one.kind == "dashboard")
+    if not is_new:
+        publish_all(datalens, wanted, notes)
+    content = first.document["entry"] | {"annotation": {"description": "Иначе"}}
+    after = changed(wanted, "dashboard", document={"entry": content})
+    datalens.faults = {(46 if is_new else len(datalens.writes) + 1): 403}
+    with pytest.raises(PublishError, match="role of an editor"):
+        publish_all(datalens, after, notes)
+    if is_new:
+        datalens._store("dash", first.name, {"data": {}}, WORKBOOK, "")
+    else:
+        datalens._touch(next(one for one in datalens.entries.values() if one.scope == "dash"), "publish")
+    assert [step.name for step in look(datalens, after, notes).in_the_way] == [first.name]
+
+
 def test_datalens_asking_for_patience_gets_it(
     datalens: DataLens, wanted: tuple[Entry, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
