@@ -132,7 +132,7 @@ def test_a_run_publishes_and_shows_plan_links_and_pictures(
 ) -> None:
     shown = asset(tiny_site)
     assert "48 to create" in str(shown["plan"].value)
-    assert "14 to create" in str(shown["plan_hr"].value)
+    assert "16 to create" in str(shown["plan_hr"].value)
     assert shown["link: Взаимодействие отделов"].value == (
         f"{ADDRESS}/{datalens.named('Взаимодействие отделов').entry_id}"
     )
