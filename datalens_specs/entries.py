@@ -176,8 +176,11 @@ def _rls(dataset: Dataset, rules: RowRules) -> dict[str, list[dict[str, Any]]]:
         field: [
             {
                 "field_guid": field,
-                "pattern_type": "all" if value == EVERYTHING else "value",
-                "allowed_value": None if value == EVERYTHING else value,
+                **(
+                    {"pattern_type": "all"}
+                    if value == EVERYTHING
+                    else {"pattern_type": "value", "allowed_value": value}
+                ),
                 # Named by his id: a login would put names of people into documents.
                 "subject": {"subject_type": "user", "subject_id": user, "subject_name": user},
             }

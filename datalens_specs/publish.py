@@ -483,7 +483,7 @@ def _guids(fields: Any) -> set[str]:  # noqa: ANN401 - any JSON
 
 def _rules(rules: Any) -> set[tuple[str, str, str, str]]:  # noqa: ANN401 - any JSON
     return {
-        (field, rule["pattern_type"], rule["allowed_value"] or "", rule["subject"]["subject_id"])
+        (field, rule["pattern_type"], rule.get("allowed_value") or "", rule["subject"]["subject_id"])
         for field, of_field in (rules or {}).items()
         for rule in of_field
     }

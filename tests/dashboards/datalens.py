@@ -226,6 +226,16 @@ class DataLens:
         return {"id": one.entry_id}
 
     def _kept(self, dataset: dict[str, Any]) -> dict[str, Any]:
+        for field, rules in dataset["rls2"].items():
+            for rule in rules:
+                # The optional keys of datalens-sdk's own payload are left out, never null.
+                has_value = "allowed_value" in rule
+                if (
+                    rule["field_guid"] != field
+                    or has_value != (rule["pattern_type"] == "value")
+                    or None in rule.values()
+                ):
+                    raise RefusalError(400, "ERR.DS_API.VALIDATION_ERROR")
         return dict(dataset) if self.keeps_rules else {name: part for name, part in dataset.items() if name != "rls2"}
 
     def _require_connections(self, dataset: dict[str, Any]) -> None:

@@ -465,6 +465,19 @@ def specs_once(specs: Specs) -> Specs:
     return specs
 
 
+def test_who_sees_everything_has_a_rule_without_a_value(datalens: DataLens, specs: Specs, tables: Tables) -> None:
+    rules = {key: [("chief", EVERYTHING), ("head", "1-2")] for key in specs.datasets}
+    notes = Notes()
+    all_of_it = entries(specs, tables, PLACE, rules)
+    publish_all(datalens, all_of_it, notes)
+    assert actions(look(datalens, all_of_it, notes)) == {"unchanged"}
+    (kept,) = datalens.named("Пары отделов").content["rls2"].values()
+    assert [(rule["subject"]["subject_id"], rule["pattern_type"], rule.get("allowed_value")) for rule in kept] == [
+        ("chief", "all", None),
+        ("head", "value", "1-2"),
+    ]
+
+
 def test_digests_of_the_same_specs_are_the_same(specs: Specs, tables: Tables, wanted: tuple[Entry, ...]) -> None:
     again = entries(
         load(tables, WORDS).part(for_hr=False), tables, PLACE, {k: [("head", "1-2")] for k in specs.datasets}
