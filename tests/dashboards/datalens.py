@@ -226,7 +226,7 @@ class DataLens:
         return {"id": one.entry_id}
 
     def _kept(self, dataset: dict[str, Any]) -> dict[str, Any]:
-        for field, rules in dataset["rls2"].items():
+        for guid, rules in dataset["rls2"].items():
             for rule in rules:
                 # The optional keys of datalens-sdk's own payload are left out, never null.
                 has_value = "allowed_value" in rule
