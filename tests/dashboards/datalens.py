@@ -231,7 +231,7 @@ class DataLens:
                 # The optional keys of datalens-sdk's own payload are left out, never null.
                 has_value = "allowed_value" in rule
                 if (
-                    rule["field_guid"] != field
+                    rule["field_guid"] != guid
                     or has_value != (rule["pattern_type"] == "value")
                     or None in rule.values()
                 ):
