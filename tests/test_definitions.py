@@ -52,7 +52,7 @@ def test_definitions_validate_from_another_working_directory(tmp_path: Path) -> 
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,  # Dagster starts a server for it, which a busy machine gives 10 to 100 s
         check=False,
     )
     assert done.returncode == 0, done.stderr
