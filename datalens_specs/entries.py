@@ -133,7 +133,7 @@ def row_rules(
         specs: those of one workbook.
         access: employee and department that he may look at, as in mart.user_access.
         users: employee to his id in DataLens; who is missing sees nothing.
-        values: the pairs that the guarded field of a dataset has now.
+        values: the pairs or departments that the guarded field of a dataset has now.
         see_all: employees who see the rows of all departments, but never another person's own ratings.
     """
     heads = defaultdict(set)
@@ -149,7 +149,9 @@ def row_rules(
         else:
             everything = {users[employee] for employee in see_all if employee in users}
             # Also of tables that hold no row yet: without a rule their first rows would be open to everybody.
-            pairs = {f"{department}-{department}" for department in heads} | set(values(dataset))
+            by_pair = dataset.row_access.by == "department_pair"
+            own = {f"{one}-{one}" if by_pair else str(one) for one in heads}
+            pairs = own | set(values(dataset))
             seen = {
                 (users[employee], value)
                 for value in pairs

@@ -120,11 +120,12 @@ class RowAccess(Model):
     """Who sees which rows in DataLens: values of a string field, by user.
 
     `ratee`: the value is the employee's own id. `department_pair`: the value is `<rater department>-<ratee
-    department>`, and a head sees the pairs that touch a department mart.user_access gives him.
+    department>`, and a head sees the pairs that touch a department mart.user_access gives him. `department`: the value
+    is the number of one department, and a head sees his own.
     """
 
     field: Key
-    by: Literal["ratee", "department_pair"]
+    by: Literal["ratee", "department_pair", "department"]
 
 
 class Dataset(Model):
@@ -530,12 +531,23 @@ def _check_dataset(dataset: Dataset, file: _File, connections: set[str], tables:
     columns = {column.name: column for column in tables[dataset.table]}
     for number, one in enumerate(dataset.fields):
         _check_field(dataset, one, file, ("fields", number), columns, trouble)
+    guardable = {column for one in dataset.fields if (column := one.column) and _tells_apart(column)}
+    if dataset.row_access is None and dataset.table.startswith("mart.") and guardable:
+        trouble.add(
+            file,
+            ("table",),
+            f"{', '.join(sorted(guardable))} need row_access: without, every reader sees all departments",
+        )
     if dataset.row_access is not None:
         guarded = next((one for one in dataset.fields if one.key == dataset.row_access.field), None)
         if guarded is None or guarded.type != "string" or guarded.is_measure:
             trouble.add(
                 file, ("row_access", "field"), f"row access needs a string field, {dataset.row_access.field!r} is none"
             )
+
+
+def _tells_apart(column: str) -> bool:
+    return column in PEOPLE or column.removesuffix("_id") in ("department", "rater_department", "ratee_department")
 
 
 def _check_field(
